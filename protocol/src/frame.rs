@@ -1,0 +1,219 @@
+//! What travels on the bus: version, kind, length, body. A reader skips kinds it does not know, and reads
+//! the version before its own and the one after.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+
+use crate::audience::Audience;
+use crate::ids::{Epoch, Mark, RealmId, UserId};
+use crate::link::EventRecord;
+use crate::server_message::ServerMessage;
+
+/// The version written; this one, the one before and the one after are read.
+pub const VERSION: u8 = 1;
+
+/// The longest frame taken from the bus.
+pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+const HEADER_BYTES: usize = 1 + 2 + 4;
+
+/// What one publication says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// A commit group's events.
+    Events(Publication),
+    /// Something that is not in the log.
+    Ephemeral(Ephemeral),
+}
+
+/// A committed, dense range of one realm's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publication {
+    /// Whose log.
+    pub realm_id: RealmId,
+    /// Which life of it.
+    pub epoch: Epoch,
+    /// The mark of the event before the range (0 for the first range): what the range goes on from.
+    pub previous_mark: Mark,
+    /// At least one event.
+    pub records: Vec<EventRecord>,
+}
+
+/// A frame for the moment: delivered to whoever of the audience is connected, dropped where it is late.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ephemeral {
+    /// In which realm.
+    pub realm_id: RealmId,
+    /// Who may see it.
+    pub audience: Audience,
+    /// Whose doing it is: its own sessions are spared.
+    pub except: Option<UserId>,
+    /// What they see.
+    pub message: ServerMessage,
+}
+
+/// Bytes that are no frame.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// Shorter than it says, or than a header is.
+    #[error("frame cut short: {size} bytes")]
+    Short {
+        /// What there was.
+        size: usize,
+    },
+    /// Longer than it says, or than any frame may be.
+    #[error("frame of {size} bytes where {max} were expected")]
+    Long {
+        /// What there was.
+        size: usize,
+        /// What was expected.
+        max: usize,
+    },
+    /// Written by a program too old or too new.
+    #[error("frame version {0}, this program reads {min} to {max}", min = VERSION - 1, max = VERSION + 1)]
+    Version(u8),
+    /// A body that can't be read.
+    #[error("frame body: {0}")]
+    Body(String),
+}
+
+/// `Ephemeral` on the wire: the message is in JSON, because its types are tagged by field.
+#[derive(Serialize, Deserialize)]
+struct EphemeralBody {
+    realm_id: RealmId,
+    audience: Audience,
+    except: Option<UserId>,
+    message: Vec<u8>,
+}
+
+const KIND_EVENTS: u16 = 1;
+const KIND_EPHEMERAL: u16 = 2;
+
+impl Frame {
+    /// The frame's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let (kind, body) = match self {
+            Self::Events(publication) => (KIND_EVENTS, encode_body(publication)),
+            Self::Ephemeral(Ephemeral { realm_id, audience, except, message }) => {
+                let message = crate::json::encode_server(message).into();
+                let body = EphemeralBody {
+                    realm_id: *realm_id,
+                    audience: audience.clone(),
+                    except: *except,
+                    message,
+                };
+                (KIND_EPHEMERAL, encode_body(&body))
+            }
+        };
+        let mut bytes = BytesMut::with_capacity(HEADER_BYTES + body.len());
+        bytes.put_u8(VERSION);
+        bytes.put_u16_le(kind);
+        bytes.put_u32_le(body.len() as u32);
+        bytes.put_slice(&body);
+        bytes.freeze()
+    }
+
+    /// Reads a frame; `None` if its kind is unknown to this version.
+    pub fn decode(bytes: &[u8]) -> Result<Option<Self>, FrameError> {
+        let size = bytes.len();
+        if size > FRAME_BYTES_MAX {
+            return Err(FrameError::Long { size, max: FRAME_BYTES_MAX });
+        }
+        let Some((&[version, k0, k1, l0, l1, l2, l3], body)) = bytes.split_first_chunk::<HEADER_BYTES>()
+        else {
+            return Err(FrameError::Short { size });
+        };
+        if version.abs_diff(VERSION) > 1 {
+            return Err(FrameError::Version(version));
+        }
+        let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+        if body.len() < length {
+            return Err(FrameError::Short { size });
+        }
+        if body.len() > length {
+            return Err(FrameError::Long { size, max: HEADER_BYTES + length });
+        }
+        match u16::from_le_bytes([k0, k1]) {
+            KIND_EVENTS => Ok(Some(Self::Events(decode_body(body)?))),
+            KIND_EPHEMERAL => {
+                let EphemeralBody { realm_id, audience, except, message } = decode_body(body)?;
+                let message =
+                    serde_json::from_slice(&message).map_err(|error| FrameError::Body(error.to_string()))?;
+                Ok(Some(Self::Ephemeral(Ephemeral { realm_id, audience, except, message })))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+fn encode_body(body: &impl Serialize) -> Vec<u8> {
+    // Plain structs of numbers, strings and vectors: nothing in them can fail to serialize.
+    #[expect(clippy::expect_used, reason = "see above")]
+    bincode::serde::encode_to_vec(body, bincode::config::standard()).expect("frame bodies always serialize")
+}
+
+fn decode_body<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, FrameError> {
+    let config = bincode::config::standard().with_limit::<FRAME_BYTES_MAX>();
+    let (value, read) = bincode::serde::decode_from_slice(body, config)
+        .map_err(|error: bincode::error::DecodeError| FrameError::Body(error.to_string()))?;
+    if read != body.len() {
+        return Err(FrameError::Long { size: body.len(), max: read });
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client_message::TypingOp;
+    use crate::event::{Destination, Event};
+    use crate::ids::{Sequence, StreamId};
+
+    fn events() -> Frame {
+        let event = Event::CredentialChanged { user_id: UserId(4) };
+        Frame::Events(Publication {
+            realm_id: RealmId(1),
+            epoch: Epoch(77),
+            previous_mark: Mark(5),
+            records: vec![EventRecord::new(Sequence(9), Mark(6), &event)],
+        })
+    }
+
+    #[test]
+    fn frames_come_back_as_they_were() {
+        let to = Destination::Stream { stream_id: StreamId(1), topic: "x".into() };
+        let typing = Frame::Ephemeral(Ephemeral {
+            realm_id: RealmId(1),
+            audience: to.audience(),
+            except: Some(UserId(2)),
+            message: ServerMessage::Typing { op: TypingOp::Start, sender_id: UserId(2), to },
+        });
+        for frame in [events(), typing] {
+            assert_eq!(Frame::decode(&frame.encode()), Ok(Some(frame)));
+        }
+    }
+
+    #[test]
+    fn cut_padded_and_foreign_frames_are_refused() {
+        let bytes = events().encode();
+        for cut in 0..bytes.len() {
+            assert!(Frame::decode(&bytes[..cut]).is_err(), "cut at {cut}");
+        }
+        let mut padded = bytes.to_vec();
+        padded.push(0);
+        assert!(matches!(Frame::decode(&padded), Err(FrameError::Long { .. })));
+        let mut foreign = bytes.to_vec();
+        foreign[0] = VERSION + 2;
+        assert_eq!(Frame::decode(&foreign), Err(FrameError::Version(VERSION + 2)));
+    }
+
+    #[test]
+    fn the_neighbouring_version_is_read_and_an_unknown_kind_skipped() {
+        let mut next = events().encode().to_vec();
+        next[0] = VERSION + 1;
+        assert_eq!(Frame::decode(&next), Ok(Some(events())));
+        next[1] = 0xEE;
+        assert_eq!(Frame::decode(&next), Ok(None));
+    }
+}

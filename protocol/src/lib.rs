@@ -1,0 +1,27 @@
+//! What two Squall programs must agree on.
+//!
+//! [`ids`] and [`position`] name things; [`event`] and [`audience`] are the facts of a realm's log;
+//! [`client_message`] and [`server_message`] are what a client and a gateway say to each other
+//! (SPEC.md is their prose); [`json`] is the `squall.v1.json` codec; [`link`] is what a gateway asks of
+//! a writer; [`frame`] is what travels on the bus. No I/O, no clock.
+#![forbid(unsafe_code)]
+
+pub mod audience;
+pub mod client_message;
+pub mod close;
+pub mod event;
+pub mod frame;
+pub mod ids;
+pub mod json;
+pub mod limits;
+pub mod link;
+pub mod position;
+pub mod server_message;
+
+pub use audience::Audience;
+pub use client_message::ClientMessage;
+pub use close::CloseCode;
+pub use event::{Destination, Event};
+pub use ids::{Epoch, Mark, MessageId, RealmId, SendId, Sequence, SessionId, StreamId, UserId};
+pub use position::Position;
+pub use server_message::ServerMessage;
