@@ -1,0 +1,625 @@
+import { Backoff } from "./backoff.js";
+import { closeReason, reconnectAfter } from "./close_codes.js";
+import { jsonCodec } from "./codec_json.js";
+import { Connection } from "./connection.js";
+import { conversationKey } from "./destination.js";
+import { Emitter } from "./emitter.js";
+import { environment } from "./environment.js";
+import { ClosedError, MalformedError, TooLargeError } from "./errors.js";
+import { Outbox } from "./outbox.js";
+import { Presence } from "./presence.js";
+import { freshSendId } from "./send_id.js";
+import { isKnownEvent } from "./server_message.js";
+import { TypingNotifier } from "./typing_notifier.js";
+import { TypingTracker } from "./typing_tracker.js";
+import { Wakeups } from "./wakeups.js";
+
+/** @typedef {import("./connection.js").End} End */
+/** @typedef {import("./types.js").Destination} Destination */
+/** @typedef {import("./types.js").Position} Position */
+/** @typedef {import("./types.js").ServerMessage} ServerMessage */
+/** @typedef {import("./types.js").Status} Status */
+/** @typedef {import("./types.js").Welcome} Welcome */
+
+/**
+ * `new` until `connect`, `connecting` from opening a socket to its `welcome`, `open`, `waiting` before the
+ * next attempt, `closed` for good (until `connect` is called again).
+ * @typedef {"new" | "connecting" | "open" | "waiting" | "closed"} State
+ */
+
+/**
+ * Where a client keeps its position beyond its own life. A bot that must not miss a message while it is
+ * down keeps it in a file.
+ * @typedef {object} PositionStore
+ * @property {() => Position | null | undefined} load
+ * @property {(position: Position) => void} save called after each event was given to all listeners
+ */
+
+/**
+ * @typedef {object} Options
+ * @property {string} url of the gateway's WebSocket: `wss://chat.example/ws`
+ * @property {string} token the user's API key
+ * @property {import("./types.js").Codec} [codec] JSON if not given
+ * @property {Status} [presence] at the start; `active` if not given
+ * @property {import("./types.js").Scope} [scope] whose presence to be told; `realm` if not given
+ * @property {PositionStore} [positionStore]
+ * @property {Partial<import("./environment.js").Environment>} [environment]
+ */
+
+/**
+ * What a client tells, by kind.
+ * @typedef {object} ClientEvents
+ * @property {{state: State, retryMs: number | null, error: ClosedError | null}} state it changed;
+ *   `retryMs` until the next attempt, while waiting; `error` why it is closed
+ * @property {{welcome: Welcome, fresh: boolean}} welcome a session is open; `fresh`: it begins at the head,
+ *   so state must be fetched
+ * @property {import("./types.js").ResetMessage} reset the past can't be continued: fetch state anew
+ * @property {{sequence: number, mark: number, event: import("./types.js").RealmEvent, position: Position}} event
+ * @property {{message: import("./types.js").MessageEvent, sequence: number, own: boolean}} message an event
+ *   of kind `message`; `own`: this user sent it, from here or from another device
+ * @property {{position: Position}} position it moved
+ * @property {Presence} presence something about it changed
+ * @property {{key: string, users: number[]}} typing who types in the conversation of that key
+ * @property {{pingMs: number | null, ackMs: number | null}} latency of the last ping, of the last send
+ * @property {{error: Error}} warning the server said something odd; the connection goes on
+ */
+
+/**
+ * A user's connection to a realm: reconnects by itself, resumes where it was, sends each message once.
+ *
+ * @extends {Emitter<ClientEvents>}
+ */
+export class SquallClient extends Emitter {
+  #options;
+  #environment;
+  #codec;
+  #backoff;
+  #outbox;
+  #typingNotifier;
+  #typingTracker;
+  #wakeups;
+  #presence = new Presence();
+  /** @type {State} */
+  #state = "new";
+  /** @type {Connection | null} */
+  #connection = null;
+  /** @type {Welcome | null} */
+  #welcome = null;
+  /** @type {Position | null} */
+  #position = null;
+  /** @type {Status} */
+  #status;
+  /** The server's clock less this machine's. */
+  #clockOffsetMs = 0;
+  #lastMessageAt = 0;
+  /** @type {unknown} */
+  #retryTimer = null;
+  /** @type {unknown} */
+  #goawayTimer = null;
+  /** Whether the wait before the next attempt was asked for by the server. */
+  #retryIsAsked = false;
+  /** A resume that a reset may still take back. */
+  #resumeIsFresh = false;
+  /** When each unanswered `ping` left; null for one that only asks for a sign of life. @type {(number | null)[]} */
+  #pings = [];
+  /** @type {{promise: Promise<Welcome>, resolve: (welcome: Welcome) => void, reject: (error: Error) => void} | null} */
+  #opening = null;
+
+  /** Counts since the start, and the last latencies in milliseconds. */
+  stats = {
+    connections: 0,
+    resumes: 0,
+    resets: 0,
+    reconnectAttempts: 0,
+    events: 0,
+    warnings: 0,
+    /** @type {number | null} */
+    pingMs: null,
+    /** @type {number | null} */
+    ackMs: null,
+  };
+
+  /** @param {Options} options */
+  constructor(options) {
+    super();
+    this.#options = options;
+    this.#environment = environment(options.environment);
+    this.#codec = options.codec ?? jsonCodec;
+    this.#status = options.presence ?? "active";
+    this.#position = options.positionStore?.load() ?? null;
+    this.#backoff = new Backoff(this.#environment.random);
+    this.#outbox = new Outbox(this.#environment, (message) => this.#connection?.send(message));
+    this.#typingNotifier = new TypingNotifier(this.#environment, (message) => this.#connection?.send(message));
+    this.#typingTracker = new TypingTracker(this.#environment, (key) => this.emit("typing", { key, users: this.typists(key) }));
+    this.#wakeups = new Wakeups(this.#environment, () => this.wake());
+  }
+
+  // What is known.
+
+  get state() {
+    return this.#state;
+  }
+
+  /** The terms of the present or last session. */
+  get welcome() {
+    return this.#welcome;
+  }
+
+  /** This client's user; null before the first `welcome`. */
+  get userId() {
+    return this.#welcome?.user_id ?? null;
+  }
+
+  /** The last place in the log that this client knows. */
+  get position() {
+    return this.#position;
+  }
+
+  /** Who is there. */
+  get presence() {
+    return this.#presence;
+  }
+
+  /** The clock, timers and the rest, for what is built on this client. */
+  get environment() {
+    return this.#environment;
+  }
+
+  /** Writes without an answer. */
+  get unanswered() {
+    return this.#outbox.size;
+  }
+
+  /** Attempts since the last `welcome`. */
+  get attempt() {
+    return this.#backoff.failures;
+  }
+
+  /** The time by the server's clock, in milliseconds since the Unix epoch. */
+  serverNow() {
+    return this.#environment.now() + this.#clockOffsetMs;
+  }
+
+  /**
+   * What to show of a user now.
+   * @param {number} userId
+   */
+  presenceOf(userId) {
+    return this.#presence.view(userId, this.serverNow());
+  }
+
+  /**
+   * Who types in a conversation.
+   * @param {string} key see `conversationKey`
+   */
+  typists(key) {
+    return this.#typingTracker.users(key);
+  }
+
+  // What can be done.
+
+  /**
+   * Opens the connection and keeps it open.
+   * @returns {Promise<Welcome>} of the next session; rejects with ClosedError if there can be none
+   */
+  connect() {
+    if (this.#state === "open" && this.#welcome) return Promise.resolve(this.#welcome);
+    const opening = this.#opening ?? this.#newOpening();
+    if (this.#state === "new" || this.#state === "closed") {
+      this.#wakeups.start();
+      this.#open();
+    }
+    return opening.promise;
+  }
+
+  /** Ends the connection. Sends without an answer reject with ClosedError. */
+  close() {
+    this.#connection?.close();
+    this.#leave();
+    this.#stop(new ClosedError(1000, "closed by this client"));
+  }
+
+  /** Leaves the connection for a new one; `wait` for as long as after a failure, else at once. */
+  reconnect({ wait = false } = {}) {
+    if (this.#state !== "open" && this.#state !== "connecting") return;
+    this.#connection?.close();
+    this.#leave();
+    if (wait) this.#retryAfter("resume");
+    else this.#retry();
+  }
+
+  /** The network or the page is back: try now what would be tried later. */
+  wake() {
+    if (this.#state === "open") this.#connection?.probe();
+    else if (this.#state === "waiting" && !this.#retryIsAsked) this.#retry();
+  }
+
+  /**
+   * Sends a message, once: over as many connections as it takes.
+   *
+   * @param {Destination} to of a direct message, `user_ids` names the others
+   * @param {string} content Markdown
+   * @param {{sendId?: string}} [options] the id of an earlier try of the same message
+   * @returns {Promise<{message_id: number, sequence: number}>} when it is committed; rejects with
+   *   RefusedError, TooLargeError, OutboxFullError or ClosedError
+   */
+  send(to, content, { sendId = this.freshSendId() } = {}) {
+    this.#typingNotifier.sent();
+    const message = { type: /** @type {const} */ ("send"), send_id: sendId, to: wellFormedDestination(to), content: wellFormed(content) };
+    return /** @type {Promise<{message_id: number, sequence: number}>} */ (this.#write(message));
+  }
+
+  /**
+   * Joins a stream, or adds others to it.
+   *
+   * @param {number} streamId
+   * @param {{userIds?: number[], sendId?: string}} [options] nobody named means oneself
+   * @returns {Promise<{sequence: number}>}
+   */
+  subscribe(streamId, options) {
+    return this.#changeMembers("subscribe", streamId, options);
+  }
+
+  /**
+   * Leaves a stream, or removes others from it.
+   *
+   * @param {number} streamId
+   * @param {{userIds?: number[], sendId?: string}} [options] nobody named means oneself
+   * @returns {Promise<{sequence: number}>}
+   */
+  unsubscribe(streamId, options) {
+    return this.#changeMembers("unsubscribe", streamId, options);
+  }
+
+  /** A new id for a send, to know its echo by. */
+  freshSendId() {
+    return freshSendId(this.#environment.randomBytes);
+  }
+
+  /**
+   * The user pressed a key in a message to `to`; the others are told as often as needed.
+   * @param {Destination} to
+   */
+  typing(to) {
+    this.#typingNotifier.input(wellFormedDestination(to));
+  }
+
+  /** The user stopped typing. */
+  stopTyping() {
+    this.#typingNotifier.stop();
+  }
+
+  /**
+   * Tells what the user does: `active` while it does something, `idle` when it turned away.
+   * @param {Status} status
+   */
+  setStatus(status) {
+    if (status === this.#status) return;
+    this.#status = status;
+    this.#connection?.send({ type: "presence", status });
+  }
+
+  /** Measures the round trip; `latency` tells the result. */
+  ping() {
+    if (this.#state !== "open" || this.#pings.length >= PINGS_MAX) return;
+    this.#ask(this.#environment.now());
+  }
+
+  // The connection's life.
+
+  #newOpening() {
+    /** @type {(welcome: Welcome) => void} */
+    let resolve = () => {};
+    /** @type {(error: Error) => void} */
+    let reject = () => {};
+    /** @type {Promise<Welcome>} */
+    const promise = new Promise((yes, no) => {
+      resolve = yes;
+      reject = no;
+    });
+    promise.catch(() => {}); // whoever waits is told; nobody has to wait
+    this.#opening = { promise, resolve, reject };
+    return this.#opening;
+  }
+
+  #open() {
+    /** @type {Position | null} */
+    let named = null;
+    const connection = new Connection({
+      url: this.#options.url,
+      codec: this.#codec,
+      environment: this.#environment,
+      hello: () => {
+        named = this.#position;
+        return this.#hello();
+      },
+      onWelcome: (welcome) => this.#handleWelcome(welcome, named === null),
+      onMessage: (message) => this.#handleMessage(message),
+      onMalformed: (error) => this.#warn(error),
+      onDoubt: () => this.#ask(null),
+      onEnd: (end) => this.#handleEnd(end),
+    });
+    this.#connection = connection;
+    this.#setState("connecting");
+  }
+
+  #hello() {
+    return {
+      type: "hello",
+      token: this.#options.token,
+      ...(this.#position ? { position: this.#position } : {}),
+      presence: this.#status,
+      scope: this.#options.scope ?? "realm",
+    };
+  }
+
+  /**
+   * @param {Welcome} welcome
+   * @param {boolean} fresh no position was named
+   */
+  #handleWelcome(welcome, fresh) {
+    this.#welcome = welcome;
+    this.#position = welcome.position;
+    this.#setClock(welcome.time_ms);
+    this.#backoff.reset();
+    this.stats.connections += 1;
+    this.#resumeIsFresh = !fresh;
+    if (!fresh) this.stats.resumes += 1;
+    this.#presence.handleWelcome(welcome.presence_error_max_ms);
+    this.#setState("open");
+    this.emit("welcome", { welcome, fresh });
+    this.#outbox.open(welcome.sends_in_flight_max ?? SENDS_IN_FLIGHT);
+    this.#opening?.resolve(welcome);
+    this.#opening = null;
+    this.#savePosition();
+  }
+
+  /** @param {End} end */
+  #handleEnd(end) {
+    this.#leave();
+    const reconnect = reconnectAfter(end.code);
+    if (reconnect !== "never") return this.#retryAfter(reconnect);
+    this.#stop(new ClosedError(end.code, end.error?.message || end.reason || closeReason(end.code)));
+  }
+
+  /** The connection is no more: what hung on it is let go. */
+  #leave() {
+    this.#connection = null;
+    this.#environment.clearTimeout(this.#goawayTimer);
+    this.#environment.clearTimeout(this.#retryTimer);
+    this.#pings = [];
+    this.#outbox.pause();
+    this.#typingNotifier.sent();
+    this.#typingTracker.clear();
+    if (this.#state !== "open") return;
+    this.#presence.handleLoss(this.#lastMessageAt + this.#clockOffsetMs);
+    this.emit("presence", this.#presence);
+  }
+
+  /** @param {import("./close_codes.js").Reconnect} reconnect */
+  #retryAfter(reconnect) {
+    const retryMs = this.#backoff.next(reconnect);
+    this.#retryIsAsked = reconnect === "delay";
+    this.#retryTimer = this.#environment.setTimeout(() => this.#retry(), retryMs);
+    this.#setState("waiting", { retryMs });
+  }
+
+  #retry() {
+    this.#environment.clearTimeout(this.#retryTimer);
+    this.stats.reconnectAttempts += 1;
+    this.#open();
+  }
+
+  /** @param {ClosedError} error */
+  #stop(error) {
+    this.#wakeups.stop();
+    this.#setState("closed", { error });
+    this.#outbox.rejectAll(error);
+    this.#opening?.reject(error);
+    this.#opening = null;
+  }
+
+  /**
+   * @param {State} state
+   * @param {{retryMs?: number, error?: ClosedError}} [detail]
+   */
+  #setState(state, { retryMs, error } = {}) {
+    this.#state = state;
+    this.emit("state", { state, retryMs: retryMs ?? null, error: error ?? null });
+  }
+
+  // What the server says.
+
+  /** @param {ServerMessage} message */
+  #handleMessage(message) {
+    this.#lastMessageAt = this.#environment.now();
+    switch (message.type) {
+      case "event":
+        return this.#handleEvent(message);
+      case "position":
+        return this.#handlePosition(message);
+      case "reset":
+        return this.#handleReset(message);
+      case "sent":
+      case "done":
+        return this.#handleAnswer(message);
+      case "refused":
+        return this.#outbox.handleRefused(message);
+      case "presence_snapshot":
+        this.#presence.handleSnapshot(message);
+        return this.emit("presence", this.#presence);
+      case "presence":
+        return this.#handlePresence(message);
+      case "typing":
+        return this.#typingTracker.handleTyping(message, this.userId ?? -1);
+      case "ping":
+        this.#setClock(message.time_ms);
+        return this.#connection?.send({ type: "pong", active: this.#status === "active" });
+      case "pong":
+        return this.#handlePong(message);
+      case "goaway":
+        return this.#handleGoaway(message);
+      case "error":
+        return this.#handleError(message);
+      case "welcome":
+        return;
+    }
+  }
+
+  /** @param {import("./types.js").EventMessage} message */
+  #handleEvent({ sequence, mark, event }) {
+    const before = this.#position;
+    if (!before || sequence <= before.sequence) {
+      return this.#warn(new MalformedError(`event ${sequence} came after ${before?.sequence}`));
+    }
+    const position = { epoch: before.epoch, sequence, mark };
+    this.#position = position;
+    this.#resumeIsFresh = false;
+    this.stats.events += 1;
+    if (isKnownEvent(event)) {
+      if (event.kind === "message") this.#forgetTyping(event);
+      this.emit("event", { sequence, mark, event, position });
+      if (event.kind === "message") this.emit("message", { message: event, sequence, own: event.sender_id === this.userId });
+    }
+    this.emit("position", { position });
+    this.#savePosition();
+  }
+
+  /** @param {import("./types.js").PositionMessage} message */
+  #handlePosition({ epoch, sequence, mark }) {
+    if (!this.#position || epoch !== this.#position.epoch || sequence < this.#position.sequence) {
+      return this.#warn(new MalformedError(`position ${sequence} came after ${this.#position?.sequence}`));
+    }
+    this.#position = { epoch, sequence, mark };
+    this.emit("position", { position: this.#position });
+    this.#savePosition();
+  }
+
+  /** @param {import("./types.js").ResetMessage} message */
+  #handleReset(message) {
+    if (this.#resumeIsFresh) this.stats.resumes -= 1;
+    this.#resumeIsFresh = false;
+    this.stats.resets += 1;
+    this.#position = message.position;
+    this.emit("reset", message);
+    this.emit("position", { position: message.position });
+    this.#savePosition();
+  }
+
+  /** @param {import("./types.js").SentMessage | import("./types.js").DoneMessage} message */
+  #handleAnswer(message) {
+    const entry = this.#outbox.handleAnswer(message);
+    if (!entry) return;
+    this.stats.ackMs = this.#environment.now() - entry.addedAt;
+    this.#emitLatency();
+  }
+
+  /** @param {import("./types.js").PresenceDiff} diff */
+  #handlePresence(diff) {
+    const outcome = this.#presence.handleDiff(diff);
+    if (outcome === "ask") this.#connection?.send({ type: "presence_request" });
+    if (outcome === "applied") this.emit("presence", this.#presence);
+  }
+
+  /** @param {import("./types.js").PongMessage} message */
+  #handlePong(message) {
+    const askedAt = this.#pings.shift() ?? null;
+    if (askedAt === null) return;
+    this.stats.pingMs = this.#environment.now() - askedAt;
+    this.#setClock(message.time_ms);
+    this.#emitLatency();
+  }
+
+  /** @param {import("./types.js").GoawayMessage} message */
+  #handleGoaway({ after_ms }) {
+    this.#environment.clearTimeout(this.#goawayTimer);
+    this.#goawayTimer = this.#environment.setTimeout(() => this.reconnect(), after_ms);
+  }
+
+  /** @param {import("./types.js").ErrorMessage} message */
+  #handleError({ code, message }) {
+    if (code === "sends_in_flight") this.#outbox.handleTooManyInFlight();
+    this.#warn(new Error(`${code}: ${message}`));
+  }
+
+  /** @param {import("./types.js").MessageEvent} message */
+  #forgetTyping(message) {
+    this.#typingTracker.forget(conversationKey(message.to, this.userId ?? -1), message.sender_id);
+  }
+
+  // Helpers.
+
+  /**
+   * @param {"subscribe" | "unsubscribe"} type
+   * @param {number} streamId
+   * @param {{userIds?: number[], sendId?: string}} [options]
+   * @returns {Promise<{sequence: number}>}
+   */
+  #changeMembers(type, streamId, { userIds, sendId = this.freshSendId() } = {}) {
+    return this.#write({ type, send_id: sendId, stream_id: streamId, ...(userIds?.length ? { user_ids: userIds } : {}) });
+  }
+
+  /** @param {import("./types.js").WriteMessage} message */
+  #write(message) {
+    if (this.#state === "closed") return Promise.reject(new ClosedError(1000, "the client is closed"));
+    // The server ends the connection over a message too long, and would again after each reconnect.
+    const bytesMax = this.#welcome?.frame_bytes_max ?? FRAME_BYTES_MAX;
+    const encoded = this.#codec.encode(message);
+    const bytes = typeof encoded === "string" ? new TextEncoder().encode(encoded).length : encoded.length;
+    if (bytes > bytesMax) return Promise.reject(new TooLargeError(bytes, bytesMax));
+    return this.#outbox.add(message);
+  }
+
+  /** @param {number | null} measuredFrom */
+  #ask(measuredFrom) {
+    this.#pings.push(measuredFrom);
+    this.#connection?.send({ type: "ping" });
+  }
+
+  /** @param {number} timeMs */
+  #setClock(timeMs) {
+    this.#lastMessageAt = this.#environment.now();
+    this.#clockOffsetMs = timeMs - this.#lastMessageAt;
+  }
+
+  #emitLatency() {
+    this.emit("latency", { pingMs: this.stats.pingMs, ackMs: this.stats.ackMs });
+  }
+
+  #savePosition() {
+    if (!this.#position || !this.#options.positionStore) return;
+    try {
+      this.#options.positionStore.save(this.#position);
+    } catch (error) {
+      this.#warn(/** @type {Error} */ (error)); // a full disk is no reason to stop listening
+    }
+  }
+
+  /** @param {Error} error */
+  #warn(error) {
+    this.stats.warnings += 1;
+    this.emit("warning", { error });
+  }
+}
+
+/**
+ * Half a surrogate pair is no text for the server, which would end the connection over it.
+ * @param {string} text
+ */
+function wellFormed(text) {
+  return text.replace(/\p{Surrogate}/gu, "\uFFFD");
+}
+
+/**
+ * @param {Destination} to
+ * @returns {Destination}
+ */
+function wellFormedDestination(to) {
+  return "user_ids" in to ? { user_ids: to.user_ids } : { stream_id: to.stream_id, topic: wellFormed(to.topic) };
+}
+
+/** Until `welcome` tells them: SPEC.md, section 10. */
+const FRAME_BYTES_MAX = 65_536;
+const SENDS_IN_FLIGHT = 256;
+/** More unanswered pings than this tell nothing new. */
+const PINGS_MAX = 8;
