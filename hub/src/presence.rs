@@ -1,8 +1,8 @@
 //! Who is there: one realm's presence on one node, told as a snapshot and then as what changed.
 //!
 //! A user is shown as its best device: active before idle. The walk of a change: an input
-//! (`handle_*`) updates the user's [`Attendance`] and marks the user; the next [`Presence::poll_tick`]
-//! compares each marked user with what clients were told ([`Announced`]), and tells the difference. A change
+//! (`handle_*`) updates the user's `Attendance` and marks the user; the next [`Presence::poll_tick`]
+//! compares each marked user with what clients were told (`Announced`), and tells the difference. A change
 //! that was undone before the tick is therefore never told.
 //!
 //! Invariants worth naming:

@@ -24,6 +24,11 @@ impl<K: Ord + Copy> Deadlines<K> {
         }
         self.0.pop_first().map(|(_, key)| key)
     }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl<K> Default for Deadlines<K> {

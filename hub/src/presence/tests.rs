@@ -220,6 +220,17 @@ fn a_link_that_breaks_again_and_again_causes_no_traffic() {
 }
 
 #[test]
+fn a_link_that_breaks_again_and_again_leaves_nothing_behind() {
+    let mut realm = Realm::with_anna(Active);
+    for device in 1..1000 {
+        realm.close(SessionId(device));
+        realm.wait(1).connect(ANNA, SessionId(device + 1), Active);
+    }
+    let Presence { leases, graces, stores, .. } = &realm.presence;
+    assert_eq!((leases.len(), graces.len(), stores.len()), (1, 0, 1));
+}
+
+#[test]
 fn a_link_that_breaks_under_two_devices_causes_no_traffic() {
     let mut realm = Realm::with_anna(Active);
     realm.connect(ANNA, PHONE, Idle);
