@@ -2,11 +2,16 @@
 //! reads from the log what it finds missing.
 #![forbid(unsafe_code)]
 
+pub mod conformance;
+pub mod memory;
+
 use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
 use squall_protocol::RealmId;
+
+pub use memory::MemoryBus;
 
 /// A future that a trait object can return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -30,7 +35,7 @@ pub trait Link: Send {
     /// Lets go of `realm`; frames already under way may still come.
     fn unsubscribe(&mut self, realm: RealmId);
 
-    /// The next thing to know; cancel-safe. A link whose bus is gone for good waits for ever.
+    /// The next thing to know; cancel-safe. The first may be `Up`. A link whose bus is gone for good waits for ever.
     fn recv(&mut self) -> BoxFuture<'_, Delivery>;
 }
 

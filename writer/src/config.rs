@@ -1,0 +1,38 @@
+//! What an operator sets.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The writer's configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the database lies; made if it is missing. One process at a time may use it. Default:
+    /// `squall-data` in the working directory.
+    pub data_dir: PathBuf,
+    /// Requests a user may make in a minute, HTTP requests and writes over sockets together; a user may
+    /// use them all at once, then they come back evenly. 0: no limit. Default: 200, as Zulip's. Beyond it:
+    /// `rate_limited` with the time to wait. Costs 32 bytes for each user of the last minute.
+    pub rate_limit_per_minute: u32,
+    /// How long events stay in the log, and so how long a client may be away and still resume. Default:
+    /// 24 hours. Older positions are answered by a reset. Costs about the size of the messages of that
+    /// time, on disk.
+    pub log_window: Duration,
+    /// Threads, each with a connection of its own, that read from the database. Default: 2; at least 1.
+    /// Each costs about 2 MiB of page cache.
+    pub read_threads: usize,
+    /// What clients are told to be the server's address where their request does not say (a `Host`
+    /// header does). Default: `http://127.0.0.1:8080`.
+    pub public_url: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("squall-data"),
+            rate_limit_per_minute: 200,
+            log_window: Duration::from_secs(24 * 60 * 60),
+            read_threads: 2,
+            public_url: "http://127.0.0.1:8080".into(),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The writer's own limits; what clients must know is in `squall_protocol::limits`.
+
+use std::time::Duration;
+
+use squall_protocol::limits::{CONTENT_CHARS_MAX, GROUP_EVENTS_MAX};
+
+/// The most requests waiting for the lane; beyond it they are refused at once, to be tried again.
+pub(crate) const QUEUE_REQUESTS_MAX: usize = 32 * 1024;
+
+/// The most bytes of content waiting for the lane.
+pub(crate) const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How long a request may wait for the lane before it is refused, to be tried again: its client has
+/// given up by then.
+pub(crate) const QUEUE_AGE_MAX: Duration = Duration::from_secs(10);
+
+/// The most bytes of content in one commit group.
+pub(crate) const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The most realms in one commit group.
+pub(crate) const GROUP_REALMS_MAX: usize = 256;
+
+/// The most users made by one change; bulk creation is cut into changes of this size.
+pub(crate) const USERS_CREATED_MAX: usize = 32;
+
+/// The most streams named in one change, each good for two events.
+pub(crate) const STREAMS_ENTERED_MAX: usize = 32;
+
+/// The longest e-mail address, in characters.
+pub(crate) const EMAIL_CHARS_MAX: usize = 254;
+
+/// The longest full name, in characters (Zulip: 100).
+pub(crate) const FULL_NAME_CHARS_MAX: usize = 100;
+
+/// The longest stream description, in characters (Zulip: 1024).
+pub(crate) const DESCRIPTION_CHARS_MAX: usize = 1024;
+
+/// The longest realm name, in characters.
+pub(crate) const REALM_NAME_CHARS_MAX: usize = 100;
+
+/// What a client is told to wait when the lane is full or the database fails.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Events pruned from the log in one transaction.
+pub(crate) const PRUNE_EVENTS_MAX: usize = 2_000;
+
+/// How often the log is pruned.
+pub(crate) const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+
+const _: () = assert!(USERS_CREATED_MAX + STREAMS_ENTERED_MAX <= GROUP_EVENTS_MAX);
+const _: () = assert!(2 * STREAMS_ENTERED_MAX <= GROUP_EVENTS_MAX);
+const _: () = assert!(GROUP_EVENTS_MAX * CONTENT_CHARS_MAX * 4 <= GROUP_BYTES_MAX);
+/// JSON escapes a byte by six at most, and a publication must fit a frame.
+const _: () = assert!(GROUP_EVENTS_MAX * CONTENT_CHARS_MAX * 6 < squall_protocol::frame::FRAME_BYTES_MAX);
