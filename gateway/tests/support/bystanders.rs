@@ -1,0 +1,36 @@
+//! Two users in conversation while something bad happens elsewhere.
+
+use squall_protocol::Destination;
+
+use super::client::Client;
+use super::server::Server;
+
+/// Ada and bruno, each on one socket that must live through it all.
+pub(crate) struct Bystanders {
+    ada: Client,
+    bruno: Client,
+    topic: Destination,
+    said: usize,
+}
+
+impl Bystanders {
+    /// Opens both sockets and lets them talk.
+    pub(crate) async fn talking(server: &Server) -> Self {
+        let topic = server.topic("general", "bystanders").await;
+        let (ada, bruno) = (server.client("ada").await, server.client("bruno").await);
+        let mut pair = Self { ada, bruno, topic, said: 0 };
+        pair.are_undisturbed().await;
+        pair
+    }
+
+    /// What one says the other hears, next and both ways, on the sockets they always had.
+    pub(crate) async fn are_undisturbed(&mut self) {
+        self.said += 1;
+        let (question, answer) = (format!("still there, {}?", self.said), format!("yes, {}", self.said));
+        self.ada.say_in(&self.topic, &question).await;
+        self.bruno.expect_message(&question).await;
+        self.bruno.say_in(&self.topic, &answer).await;
+        self.ada.expect_messages(&[question, answer.clone()]).await;
+        self.bruno.expect_message(&answer).await;
+    }
+}
