@@ -13,6 +13,8 @@ use crate::writer::{CreateError, Writer};
 pub struct DemoUser {
     /// Short, lower case: good for a file name.
     pub name: String,
+    /// The name people see.
+    pub full_name: String,
     /// Its address.
     pub email: String,
     /// Its key.
@@ -102,9 +104,14 @@ async fn create_users(writer: &Writer, realm_id: RealmId) -> Result<Vec<(UserId,
     });
     let created = writer.create_users(realm_id, new.into()).await;
     let mut users = Vec::with_capacity(USERS.len());
-    for ((name, ..), created) in USERS.iter().zip(created) {
+    for ((name, full_name, _), created) in USERS.iter().zip(created) {
         let created = created?;
-        let user = DemoUser { name: (*name).into(), email: created.email, api_key: created.api_key };
+        let user = DemoUser {
+            name: (*name).into(),
+            full_name: (*full_name).into(),
+            email: created.email,
+            api_key: created.api_key,
+        };
         users.push((created.user_id, user));
     }
     Ok(users)
