@@ -20,9 +20,9 @@ pub struct Config {
     /// Threads, each with a connection of its own, that read from the database. Default: 2; at least 1.
     /// Each costs about 2 MiB of page cache.
     pub read_threads: usize,
-    /// What clients are told to be the server's address where their request does not say (a `Host`
-    /// header does). Default: `http://127.0.0.1:8080`.
-    pub public_url: String,
+    /// The address that clients are told to be the server's, such as `https://chat.example.com`. Default:
+    /// none, then it is what the request names as its host, by plain HTTP.
+    pub public_url: Option<String>,
 }
 
 impl Default for Config {
@@ -32,7 +32,7 @@ impl Default for Config {
             rate_limit_per_minute: 200,
             log_window: Duration::from_secs(24 * 60 * 60),
             read_threads: 2,
-            public_url: "http://127.0.0.1:8080".into(),
+            public_url: None,
         }
     }
 }

@@ -6,6 +6,8 @@
 //! decided is decided in `decide` alone: it is pure and knows no database.
 #![forbid(unsafe_code)]
 
+mod admin;
+mod api;
 mod change;
 mod clock;
 mod config;

@@ -73,12 +73,29 @@ pub(crate) trait Store: Send + Sync + 'static {
         emails: Vec<String>,
     ) -> BoxFuture<'_, Result<Vec<Option<User>>, StoreError>>;
 
-    /// The streams `viewer` may know of, ascending: public ones unless it is a guest, and its own.
+    /// The users who have these ids, in their order.
+    fn users_by_id(
+        &self,
+        realm_id: RealmId,
+        user_ids: Vec<UserId>,
+    ) -> BoxFuture<'_, Result<Stamped<Vec<Option<User>>>, StoreError>>;
+
+    /// The streams `viewer` may know of, ascending: public ones unless it is a guest, and its own; these
+    /// `with_members` if asked.
     fn streams(
         &self,
         realm_id: RealmId,
         viewer: UserId,
+        with_members: bool,
     ) -> BoxFuture<'_, Result<Stamped<Vec<StreamView>>, StoreError>>;
+
+    /// One stream; `None` if `viewer` may not know of it.
+    fn stream(
+        &self,
+        realm_id: RealmId,
+        viewer: UserId,
+        stream: StreamRef,
+    ) -> BoxFuture<'_, Result<Stamped<Option<StreamView>>, StoreError>>;
 
     /// The stream's members, ascending; `None` if `viewer` may not know the stream.
     fn members(
@@ -162,6 +179,16 @@ pub(crate) struct StreamView {
     pub(crate) created_s: u64,
     /// Whether the user is a member.
     pub(crate) subscribed: bool,
+    /// Its members, ascending, if they were asked for and the user is one; else empty.
+    pub(crate) members: Vec<UserId>,
+}
+
+/// How a client names a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StreamRef {
+    Id(StreamId),
+    /// Compared without case.
+    Name(String),
 }
 
 /// A topic with its newest message.

@@ -184,20 +184,21 @@ impl Writer {
         let keys: Vec<ApiKey> = users.iter().map(|_| ApiKey::random()).collect();
         let emails: Vec<String> = users.iter().map(|user| user.email.trim().to_owned()).collect();
         let hashes = keys.iter().map(ApiKey::hash);
-        let mut requests = Vec::new();
+        let mut results = Vec::with_capacity(emails.len());
+        // One by one: whoever sends messages meanwhile waits for one chunk at most.
         for (users, keys) in creation_chunks(users.into_iter().zip(hashes)) {
-            requests.push(Request { realm_id, change: Change::CreateUsers { users, keys } });
-        }
-        let sizes: Vec<usize> = requests.iter().map(created_max).collect();
-        let outcomes = self.apply(requests).await;
-        let results = outcomes.into_iter().zip(sizes).flat_map(|(outcome, size)| match outcome {
-            Outcome::UsersCreated(created) => created,
-            Outcome::Refused(refusal) => vec![Err(refusal); size],
-            Outcome::Sent { .. } | Outcome::Done { .. } | Outcome::Entered(_) | Outcome::StreamCreated(_) => {
-                vec![Err(mismatch()); size]
+            let count = users.len();
+            let change = Change::CreateUsers { users, keys };
+            match self.apply_one(Request { realm_id, change }).await {
+                Outcome::UsersCreated(created) => results.extend(created),
+                Outcome::Refused(refusal) => results.extend(vec![Err(refusal); count]),
+                Outcome::Sent { .. }
+                | Outcome::Done { .. }
+                | Outcome::Entered(_)
+                | Outcome::StreamCreated(_) => results.extend(vec![Err(mismatch()); count]),
             }
-        });
-        let named = results.zip(emails.into_iter().zip(keys));
+        }
+        let named = results.into_iter().zip(emails.into_iter().zip(keys));
         named
             .map(|(result, (email, api_key))| result.map(|user_id| CreatedUser { user_id, email, api_key }))
             .collect()
@@ -246,6 +247,17 @@ impl Writer {
     ) -> Result<Option<squall_protocol::event::User>, LinkError> {
         let found = self.store().users_by_email(realm_id, vec![email.to_owned()]).await?;
         Ok(found.into_iter().next().flatten())
+    }
+
+    /// The HTTP API: Zulip's, below `/api/v1`, with `/healthz` and `/readyz`.
+    pub fn api(&self) -> axum::Router {
+        crate::api::router(self.clone())
+    }
+
+    /// The operator's surface, below `/admin`, with `/healthz` and `/readyz`. It asks for no credentials:
+    /// loopback only.
+    pub fn admin(&self) -> axum::Router {
+        crate::admin::router(self.clone())
     }
 
     /// Takes no more writes, finishes what is queued, brings the file in order and lets go of the data
@@ -350,19 +362,6 @@ fn creation_chunks(users: impl Iterator<Item = (NewUser, KeyHash)>) -> Vec<(Vec<
         }
     }
     chunks
-}
-
-fn created_max(request: &Request) -> usize {
-    match &request.change {
-        Change::CreateUsers { users, .. } => users.len(),
-        Change::Send { .. }
-        | Change::Subscribe { .. }
-        | Change::Unsubscribe { .. }
-        | Change::Enter(_)
-        | Change::CreateStream { .. }
-        | Change::ChangeUser { .. }
-        | Change::ChangeKey { .. } => 0,
-    }
 }
 
 fn done(outcome: Outcome) -> Result<Sequence, Refusal> {

@@ -6,8 +6,10 @@ mod facts;
 mod file;
 mod log;
 mod messages;
+mod page;
 mod realm;
 mod rows;
+mod streams;
 mod thread;
 
 use std::path::Path;
@@ -20,8 +22,8 @@ use squall_protocol::link::{LastHeard, LogRange, PageCursor, RealmPage};
 use squall_protocol::{Epoch, Position, RealmId, Sequence, StreamId, UserId};
 
 use super::{
-    Account, Group, HistoryPage, HistoryQuery, Realm, RealmCommit, Stamped, Store, StoreError, StreamView,
-    Topic,
+    Account, Group, HistoryPage, HistoryQuery, Realm, RealmCommit, Stamped, Store, StoreError, StreamRef,
+    StreamView, Topic,
 };
 use crate::secret::KeyHash;
 use file::DataDir;
@@ -123,7 +125,7 @@ impl Store for SqliteStore {
         cursor: Option<PageCursor>,
         rows_max: usize,
     ) -> BoxFuture<'_, Result<RealmPage, StoreError>> {
-        Box::pin(self.read(move |tx| realm::page(tx, realm_id, cursor, rows_max)))
+        Box::pin(self.read(move |tx| page::page(tx, realm_id, cursor, rows_max)))
     }
 
     fn read_log(
@@ -159,12 +161,30 @@ impl Store for SqliteStore {
         Box::pin(self.read(move |tx| realm::users_by_email(tx, realm_id, &emails)))
     }
 
+    fn users_by_id(
+        &self,
+        realm_id: RealmId,
+        user_ids: Vec<UserId>,
+    ) -> BoxFuture<'_, Result<Stamped<Vec<Option<User>>>, StoreError>> {
+        Box::pin(self.read(move |tx| realm::users_by_id(tx, realm_id, &user_ids)))
+    }
+
     fn streams(
         &self,
         realm_id: RealmId,
         viewer: UserId,
+        with_members: bool,
     ) -> BoxFuture<'_, Result<Stamped<Vec<StreamView>>, StoreError>> {
-        Box::pin(self.read(move |tx| realm::streams(tx, realm_id, viewer)))
+        Box::pin(self.read(move |tx| streams::streams(tx, realm_id, viewer, with_members)))
+    }
+
+    fn stream(
+        &self,
+        realm_id: RealmId,
+        viewer: UserId,
+        stream: StreamRef,
+    ) -> BoxFuture<'_, Result<Stamped<Option<StreamView>>, StoreError>> {
+        Box::pin(self.read(move |tx| streams::stream(tx, realm_id, viewer, &stream)))
     }
 
     fn members(
@@ -173,7 +193,7 @@ impl Store for SqliteStore {
         viewer: UserId,
         stream_id: StreamId,
     ) -> BoxFuture<'_, Result<Stamped<Option<Vec<UserId>>>, StoreError>> {
-        Box::pin(self.read(move |tx| realm::members(tx, realm_id, viewer, stream_id)))
+        Box::pin(self.read(move |tx| streams::members(tx, realm_id, viewer, stream_id)))
     }
 
     fn topics(

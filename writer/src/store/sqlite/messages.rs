@@ -9,8 +9,8 @@ use squall_protocol::{Destination, MessageId, RealmId, SendId, Sequence, StreamI
 
 use super::Failure;
 use super::commit::users_key;
-use super::realm::{Access, access};
 use super::rows::{STREAM, USER, head, json, stream, user};
+use super::streams::{Access, access};
 use crate::store::{Anchor, HistoryPage, HistoryQuery, Narrow, Stamped, StoredMessage, Topic};
 use crate::text;
 
