@@ -128,6 +128,12 @@ impl Session {
         self.as_of
     }
 
+    /// When the peer was last heard: milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn heard_ms(&self) -> u64 {
+        self.heard_ms
+    }
+
     /// Takes a message of the client's.
     pub fn handle_message(
         &mut self,

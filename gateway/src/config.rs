@@ -1,0 +1,125 @@
+//! What a user sets.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use squall_hub::presence::{Times, TimesConfig};
+use squall_protocol::limits;
+
+/// Squall: a WebSocket-first real-time gateway.
+///
+/// Started without a writer of its own elsewhere, it is all of Squall in one process: gateway, writer,
+/// memory bus, SQLite, and a demo page.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "gateway", version)]
+pub(crate) struct Config {
+    /// Where clients connect: page, HTTP API and WebSocket. Port 0 takes a free one.
+    #[arg(long, env = "SQUALL_LISTEN", default_value = "127.0.0.1:8470")]
+    pub(crate) listen: SocketAddr,
+
+    /// Where operators connect: health, bulk creation of realms and users. No password: keep it local.
+    #[arg(long, env = "SQUALL_ADMIN_LISTEN", default_value = "127.0.0.1:8471")]
+    pub(crate) admin_listen: SocketAddr,
+
+    /// Where the database and the demo users' credentials are. One process at a time.
+    #[arg(long, env = "SQUALL_DATA_DIR", default_value = "squall-data")]
+    pub(crate) data_dir: PathBuf,
+
+    /// The address clients reach this server at, if it is not --listen: a proxy's.
+    #[arg(long, env = "SQUALL_PUBLIC_URL")]
+    pub(crate) public_url: Option<String>,
+
+    /// Web origins whose pages may connect, besides this server's own: `https://chat.example.com`.
+    #[arg(long = "allow-origin", env = "SQUALL_ALLOW_ORIGIN", value_delimiter = ',')]
+    pub(crate) allow_origin: Vec<String>,
+
+    /// Threads that hold sockets [default: one per core].
+    #[arg(long, env = "SQUALL_SHARDS")]
+    pub(crate) shards: Option<NonZeroUsize>,
+
+    /// Writes and API requests one user may make in a minute; 0 takes the limit away.
+    #[arg(long, env = "SQUALL_RATE_LIMIT", default_value_t = 200)]
+    pub(crate) rate_limit: u32,
+
+    /// Sessions one user may have at once on this node; one more is closed with 4102.
+    #[arg(long, env = "SQUALL_SESSIONS_PER_USER_MAX", default_value_t = 100)]
+    pub(crate) sessions_per_user_max: u32,
+
+    /// How long a client may be away and still resume: how long events stay in the log.
+    #[arg(long, env = "SQUALL_RESUME_WINDOW", default_value = "24h", value_parser = humantime::parse_duration)]
+    pub(crate) resume_window: Duration,
+
+    /// How long SIGTERM spreads the hand-over of clients.
+    #[arg(long, env = "SQUALL_DRAIN", default_value = "3s", value_parser = humantime::parse_duration)]
+    pub(crate) drain: Duration,
+
+    /// How often clients are pinged.
+    #[arg(long, env = "SQUALL_HEARTBEAT", default_value = "25s", value_parser = humantime::parse_duration)]
+    pub(crate) heartbeat: Duration,
+
+    /// How long the answer to a ping may take.
+    #[arg(long, env = "SQUALL_HEARTBEAT_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub(crate) heartbeat_timeout: Duration,
+
+    /// How long a connection may take to say hello, and a request to send its head.
+    #[arg(long, env = "SQUALL_HELLO_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub(crate) hello_timeout: Duration,
+
+    /// How long after a disconnect a reconnect still cancels it in others' presence.
+    #[arg(long, env = "SQUALL_PRESENCE_GRACE", default_value = "20s", value_parser = humantime::parse_duration)]
+    pub(crate) presence_grace: Duration,
+
+    /// How often presence changes are told.
+    #[arg(long, env = "SQUALL_PRESENCE_TICK", default_value = "1s", value_parser = humantime::parse_duration)]
+    pub(crate) presence_tick: Duration,
+
+    /// How long a node keeps a realm that nobody uses.
+    #[arg(long, env = "SQUALL_REALM_LINGER", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub(crate) realm_linger: Duration,
+
+    /// What is logged, to standard error: `warn`, `info`, `squall_gateway=debug`.
+    #[arg(long, env = "SQUALL_LOG", default_value = "info")]
+    pub(crate) log: String,
+}
+
+impl Config {
+    /// The times of presence, checked against each other.
+    pub(crate) fn presence_times(&self) -> anyhow::Result<Times> {
+        Ok(Times::new(TimesConfig {
+            grace: self.presence_grace,
+            tick: self.presence_tick,
+            heartbeat: self.heartbeat,
+            timeout: self.heartbeat_timeout,
+        })?)
+    }
+
+    /// How many shards there are.
+    pub(crate) fn shards(&self) -> usize {
+        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        self.shards.unwrap_or_else(cores).get()
+    }
+}
+
+/// The help text and the protocol tell the same defaults.
+const _: () = assert!(limits::HEARTBEAT.as_secs() == 25 && limits::HEARTBEAT_TIMEOUT.as_secs() == 10);
+const _: () = assert!(limits::HELLO_TIMEOUT.as_secs() == 10);
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_its_defaults_are_the_protocols() {
+        Config::command().debug_assert();
+        let config = Config::parse_from(["gateway"]);
+        assert_eq!(config.heartbeat, limits::HEARTBEAT);
+        assert_eq!(config.heartbeat_timeout, limits::HEARTBEAT_TIMEOUT);
+        assert_eq!(config.hello_timeout, limits::HELLO_TIMEOUT);
+        assert!(config.presence_times().is_ok());
+    }
+}

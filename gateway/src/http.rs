@@ -1,0 +1,181 @@
+//! HTTP on a shard: the upgrade to WebSocket, the page, and the way to the writer's API.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::error::Error;
+use std::net::{IpAddr, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{HOST, HeaderValue, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::upgrade::Upgraded;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use squall_bus::BoxFuture;
+use squall_protocol::json::SUBPROTOCOL;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::handshake::server::create_response;
+
+use crate::demo;
+use crate::node::Node;
+use crate::shard::{ShardHandle, ShardInput};
+use crate::site;
+
+/// The body of any answer.
+pub(crate) type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
+
+/// The HTTP API beside the WebSocket: the writer's, as this process reaches it.
+pub(crate) trait Api: Send + Sync + 'static {
+    /// Answers one request.
+    fn call(&self, request: Request<Incoming>) -> BoxFuture<'static, Response<Body>>;
+}
+
+/// Serves HTTP on one shard's runtime.
+pub(crate) struct Server {
+    node: Arc<Node>,
+    shard: ShardHandle,
+    connections: Cell<usize>,
+}
+
+/// Connections still speaking HTTP on one shard; more are dropped, so that half-open handshakes can't use up
+/// the process's descriptors.
+const CONNECTIONS_MAX: usize = 4_096;
+
+/// hyper's buffer for a request's head: longer heads are refused with 431.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+impl Server {
+    pub(crate) fn new(node: Arc<Node>, shard: ShardHandle) -> Self {
+        Self { node, shard, connections: Cell::new(0) }
+    }
+
+    /// Serves one socket until it ends, or until it is a WebSocket and goes to the shard.
+    pub(crate) fn serve(self: Rc<Self>, socket: TcpStream, address: IpAddr) {
+        if self.connections.get() >= CONNECTIONS_MAX {
+            tracing::warn!(max = CONNECTIONS_MAX, "too many HTTP connections, one dropped");
+            return;
+        }
+        let Ok(socket) = tokio::net::TcpStream::from_std(socket) else { return };
+        self.connections.set(self.connections.get() + 1);
+        tokio::task::spawn_local(async move {
+            let load = self.shard.load();
+            let server = self.clone();
+            let service = service_fn(move |request| {
+                let server = server.clone();
+                async move { Ok::<_, Infallible>(server.answer(request, address).await) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(self.node.config.hello_timeout)
+                .max_buf_size(HEAD_BYTES_MAX)
+                .serve_connection(TokioIo::new(socket), service)
+                .with_upgrades();
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "an HTTP connection ended");
+            }
+            self.connections.set(self.connections.get() - 1);
+            drop(load);
+        });
+    }
+
+    async fn answer(&self, request: Request<Incoming>, address: IpAddr) -> Response<Body> {
+        let path = request.uri().path();
+        match path {
+            "/ws" => self.upgrade(request),
+            "/demo/users.json" => demo::users(&self.node.config, &request, address),
+            _ if path.starts_with("/api/") || path == "/healthz" || path == "/readyz" => {
+                self.node.api.call(request).await
+            }
+            _ => site::answer(&request),
+        }
+    }
+
+    /// Turns the connection into a WebSocket (RFC 6455, 4.2) and hands its bare socket to the shard.
+    fn upgrade(&self, mut request: Request<Incoming>) -> Response<Body> {
+        if self.node.is_draining() {
+            let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "this server is going away");
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            return response;
+        }
+        if !self.is_known_origin(request.headers()) {
+            return text(StatusCode::FORBIDDEN, "pages of this origin may not connect: see --allow-origin");
+        }
+        if !offers_subprotocol(request.headers()) {
+            return text(StatusCode::BAD_REQUEST, "ask for the subprotocol squall.v1.json");
+        }
+        let mut response = match create_response(&head_of(&request)) {
+            Ok(response) => response.map(|()| empty()),
+            Err(error) => return text(StatusCode::BAD_REQUEST, &format!("no WebSocket upgrade: {error}")),
+        };
+        response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+        let (upgrade, shard, limit) =
+            (hyper::upgrade::on(&mut request), self.shard.clone(), self.node.config.hello_timeout);
+        tokio::task::spawn_local(async move {
+            if let Ok(Ok(upgraded)) = timeout(limit, upgrade).await {
+                hand_over(upgraded, &shard);
+            }
+        });
+        response
+    }
+
+    /// A page may connect from this server's own address or from one the operator named; what is no page
+    /// sends no origin.
+    fn is_known_origin(&self, headers: &HeaderMap) -> bool {
+        let Some(origin) = headers.get(ORIGIN) else { return true };
+        let Ok(origin) = origin.to_str() else { return false };
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+        let own = origin.split_once("://").map(|(_, rest)| rest);
+        own.is_some() && own == host || self.node.config.allow_origin.iter().any(|allowed| allowed == origin)
+    }
+}
+
+/// hyper's task ends with this: the socket keeps nothing of it.
+fn hand_over(upgraded: Upgraded, shard: &ShardHandle) {
+    let Ok(parts) = upgraded.downcast::<TokioIo<tokio::net::TcpStream>>() else { return };
+    match parts.io.into_inner().into_std() {
+        Ok(socket) => shard.tell(ShardInput::Upgraded { socket, leftover: parts.read_buf }),
+        Err(error) => tracing::warn!(%error, "socket not handed over"),
+    }
+}
+
+fn offers_subprotocol(headers: &HeaderMap) -> bool {
+    let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter().filter_map(|value| value.to_str().ok());
+    offered.flat_map(|list| list.split(',')).any(|name| name.trim() == SUBPROTOCOL)
+}
+
+/// The request without its body, which the upgrade still needs.
+fn head_of(request: &Request<Incoming>) -> Request<()> {
+    let mut head = Request::new(());
+    *head.method_mut() = request.method().clone();
+    *head.uri_mut() = request.uri().clone();
+    *head.version_mut() = request.version();
+    *head.headers_mut() = request.headers().clone();
+    head
+}
+
+/// A short answer for people.
+pub(crate) fn text(status: StatusCode, words: &str) -> Response<Body> {
+    let mut response = Response::new(full(format!("{words}\n").into()));
+    *response.status_mut() = status;
+    response
+}
+
+/// Whether a request only reads.
+pub(crate) fn is_read(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
+
+/// A body that is there.
+pub(crate) fn full(bytes: Bytes) -> Body {
+    Full::new(bytes).map_err(|never: Infallible| match never {}).boxed_unsync()
+}
+
+fn empty() -> Body {
+    full(Bytes::new())
+}

@@ -1,0 +1,276 @@
+//! Events to sockets.
+//!
+//! New events of a realm are one pass: each live session that sees any of them gets all of its frames in one
+//! write. A socket that takes less than that puts its session behind, at a sequence in the ring; it is
+//! caught up, a step at a time, when its socket is writable again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use squall_hub::RingEvent;
+use squall_hub::roster::{CatchUpStep, FanOut, SessionKey};
+use squall_protocol::event::Event;
+use squall_protocol::{CloseCode, RealmId, Sequence, json};
+
+use super::Shard;
+use super::connection::{Connection, Offered};
+use crate::keeper::{KeeperInput, Snapshot};
+
+/// New events of a realm on their way to its live sessions.
+pub(super) struct Pass {
+    pub(super) realm: RealmId,
+    /// What live sessions had before.
+    before: Sequence,
+    fan_out: FanOut,
+    next: usize,
+    /// The frames of each combination of events that some session sees, made once.
+    frames: HashMap<u64, Bytes>,
+    /// Whose sessions end with these events.
+    revoked: Vec<SessionKey>,
+}
+
+/// Bodies in one pass, and in one step of a catch-up.
+const PASS_BODY_BYTES_MAX: usize = 256 * 1024;
+const STEP_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Writes between two looks at the clock.
+const WRITES_PER_LOOK: usize = 32;
+
+impl Shard {
+    /// The realm has new events: they leave now, unless earlier ones are still on their way.
+    pub(super) fn handle_advanced(&mut self, id: RealmId) {
+        if let Some(view) = self.realms.get(&id).and_then(|realm| realm.view.as_ref()) {
+            view.looked(self.index);
+        }
+        self.begin_pass(id);
+        self.join_waiting(id);
+    }
+
+    /// Delivers until `until`, and at least a little.
+    pub(super) fn deliver(&mut self, until: Instant) {
+        while let Some(mut pass) = self.passes.pop_front() {
+            if !self.advance_pass(&mut pass, until) {
+                self.passes.push_front(pass);
+                return;
+            }
+            let (id, revoked) = (pass.realm, pass.revoked);
+            revoked.into_iter().for_each(|key| self.close(key, CloseCode::Revoked));
+            self.begin_pass(id);
+            self.join_waiting(id);
+        }
+        for _ in 0..self.catching_up.len() {
+            if let Some(key) = self.catching_up.pop_front() {
+                self.catch_up(key);
+            }
+            if Instant::now() >= until {
+                return;
+            }
+        }
+    }
+
+    fn begin_pass(&mut self, id: RealmId) {
+        if self.passes.iter().any(|pass| pass.realm == id) {
+            return;
+        }
+        let Some(realm) = self.realms.get_mut(&id) else { return };
+        let (Some(view), Some(roster)) = (&realm.view, &mut realm.roster) else { return };
+        let snapshot = view.load_full();
+        let before = roster.cursor();
+        let fan_out = roster.fan_out(&snapshot.ring, PASS_BODY_BYTES_MAX);
+        if roster.cursor() == before {
+            return;
+        }
+        if fan_out.events.is_empty() {
+            // The shard slept past the ring: everybody is behind now.
+            let behind: Vec<_> = roster.sessions().collect();
+            return behind.into_iter().for_each(|key| self.queue_if_behind(key));
+        }
+        let revoked = self.revoked_by(&fan_out.events, id, &snapshot);
+        self.passes.push_back(Pass { realm: id, before, fan_out, next: 0, frames: HashMap::new(), revoked });
+    }
+
+    /// The sessions that these events put an end to.
+    fn revoked_by(&mut self, events: &[Arc<RingEvent>], id: RealmId, snapshot: &Snapshot) -> Vec<SessionKey> {
+        let users = events.iter().filter(|event| event.record().changes_state).filter_map(|event| {
+            match json::decode_event(&event.record().body).ok()? {
+                Event::UserUpdated { user, .. } => Some(user.user_id),
+                Event::CredentialChanged { user_id } => Some(user_id),
+                Event::Message(_)
+                | Event::StreamCreated { .. }
+                | Event::MembersAdded { .. }
+                | Event::MembersRemoved { .. }
+                | Event::UserAdded { .. } => None,
+            }
+        });
+        let users: Vec<_> = users.collect();
+        let Some(roster) = self.realms.get(&id).and_then(|realm| realm.roster.as_ref()) else {
+            return Vec::new();
+        };
+        let keys: Vec<_> = users.into_iter().flat_map(|user| roster.sessions_of(user)).collect();
+        let mut ended = |key: &SessionKey| {
+            let open = self.connection(*key).and_then(Connection::open);
+            open.is_some_and(|open| !snapshot.state.admits(open.session.user_id(), open.session.as_of()))
+        };
+        keys.into_iter().filter(|key| ended(key)).collect()
+    }
+
+    /// Writes to the pass's sessions; true once all of them had their turn.
+    fn advance_pass(&mut self, pass: &mut Pass, until: Instant) -> bool {
+        while let Some((key, mask)) = pass.fan_out.deliveries.get(pass.next).copied() {
+            pass.next += 1;
+            self.deliver_to(key, mask, pass);
+            if pass.next.is_multiple_of(WRITES_PER_LOOK) && Instant::now() >= until {
+                return pass.next == pass.fan_out.deliveries.len();
+            }
+        }
+        true
+    }
+
+    fn deliver_to(&mut self, key: SessionKey, mask: u64, pass: &mut Pass) {
+        let Some(connection) = self.connections.get_mut(key.slot as usize) else { return };
+        if connection.generation != key.generation || connection.open().is_none() {
+            return;
+        }
+        let events = &pass.fan_out.events;
+        let frames = pass.frames.entry(mask).or_insert_with(|| join_frames(chosen(events, mask)));
+        match connection.offer(frames) {
+            Offered::All => {}
+            Offered::Part(taken) => {
+                let had = keep_rest(connection, chosen(events, mask), taken).unwrap_or(pass.before);
+                self.lag(key, pass.realm, had);
+            }
+            Offered::Dead => self.remove(key),
+        }
+    }
+
+    /// The session's socket is full: it goes on after `had` when it is writable again.
+    fn lag(&mut self, key: SessionKey, id: RealmId, had: Sequence) {
+        let Some(open) = self.connection(key).and_then(Connection::open) else { return };
+        let user = open.session.user_id();
+        if let Some(roster) = self.realms.get_mut(&id).and_then(|realm| realm.roster.as_mut()) {
+            roster.lag(key, user, had);
+        }
+    }
+
+    /// A session whose socket takes bytes has its turn if it is behind.
+    pub(super) fn queue_if_behind(&mut self, key: SessionKey) {
+        let Some(connection) = self.connection(key) else { return };
+        if !connection.is_clear() {
+            return;
+        }
+        let Some(open) = connection.open() else { return };
+        let id = open.session.realm_id();
+        let roster = self.realms.get(&id).and_then(|realm| realm.roster.as_ref());
+        if roster.is_some_and(|roster| roster.behind(key).is_some()) {
+            self.catching_up.push_back(key);
+        } else {
+            self.catch_up_presence(key);
+        }
+    }
+
+    /// One step of a session that is behind.
+    fn catch_up(&mut self, key: SessionKey) {
+        let Some(connection) = self.connection(key) else { return };
+        if !connection.is_clear() {
+            return;
+        }
+        let Some(open) = connection.open() else { return };
+        let (id, unproven) = (open.session.realm_id(), open.unproven.is_some());
+        let Some(realm) = self.realms.get(&id) else { return };
+        let (Some(view), Some(roster)) = (&realm.view, &realm.roster) else { return };
+        let Some(behind) = roster.behind(key) else { return };
+        let number = squall_hub::catch_up::Block::number_after(behind.after);
+        let block = realm.blocks.get(&number);
+        if unproven {
+            return match block.cloned() {
+                Some(block) => {
+                    self.prove(key, &block);
+                    self.queue_if_behind(key);
+                }
+                None => self.await_block(key, id, number),
+            };
+        }
+        match roster.catch_up(key, &view.load().ring, block.map(|block| &**block), STEP_BODY_BYTES_MAX) {
+            CatchUpStep::Events { events, upto } => self.step(key, id, &events, upto),
+            CatchUpStep::NeedBlock(number) => self.await_block(key, id, number),
+            CatchUpStep::Lost => self.close(key, CloseCode::SlowConsumer),
+            CatchUpStep::CaughtUp => self.caught_up_to(key, id, behind.after),
+        }
+    }
+
+    fn step(&mut self, key: SessionKey, id: RealmId, events: &[Arc<RingEvent>], upto: Sequence) {
+        let Some(connection) = self.connection(key) else { return };
+        let frames = join_frames(events.iter());
+        match connection.offer(&frames) {
+            Offered::All => {
+                self.caught_up_to(key, id, upto);
+                self.queue_if_behind(key);
+            }
+            Offered::Part(taken) => {
+                if let Some(had) = keep_rest(connection, events.iter(), taken) {
+                    self.caught_up_to(key, id, had);
+                }
+            }
+            Offered::Dead => self.remove(key),
+        }
+    }
+
+    fn caught_up_to(&mut self, key: SessionKey, id: RealmId, upto: Sequence) {
+        if let Some(roster) = self.realms.get_mut(&id).and_then(|realm| realm.roster.as_mut()) {
+            roster.caught_up_to(key, upto);
+        }
+    }
+
+    fn await_block(&mut self, key: SessionKey, id: RealmId, number: u64) {
+        let Some(realm) = self.realms.get_mut(&id) else { return };
+        // One that is here did not reach far enough: it ended with the log's head, and the head moved on.
+        realm.blocks.remove(&number);
+        let waiting = realm.awaiting_block.entry(number).or_default();
+        let first = waiting.is_empty();
+        waiting.push(key);
+        if first {
+            self.node.keepers.tell(KeeperInput::ReadBlock { realm: id, shard: self.index, number });
+        }
+    }
+}
+
+/// The events of a mask.
+fn chosen(events: &[Arc<RingEvent>], mask: u64) -> impl Iterator<Item = &Arc<RingEvent>> {
+    events.iter().enumerate().filter(move |(bit, _)| mask & (1 << bit) != 0).map(|(_, event)| event)
+}
+
+/// The frames of `events` behind one another; a single one is not copied.
+fn join_frames<'a>(events: impl Iterator<Item = &'a Arc<RingEvent>>) -> Bytes {
+    let frames: Vec<&Bytes> = events.map(|event| event.json_frame()).collect();
+    if let [only] = frames[..] {
+        return only.clone();
+    }
+    let mut joined = BytesMut::with_capacity(frames.iter().map(|frame| frame.len()).sum());
+    frames.iter().for_each(|frame| joined.extend_from_slice(frame));
+    joined.freeze()
+}
+
+/// The kernel took `taken` bytes of these events' frames: keeps the rest of the frame it stopped in. The
+/// last event that is with the kernel or kept, if any.
+fn keep_rest<'a>(
+    connection: &mut Connection,
+    events: impl Iterator<Item = &'a Arc<RingEvent>>,
+    taken: usize,
+) -> Option<Sequence> {
+    let (mut left, mut had) = (taken, None);
+    for event in events {
+        if left == 0 {
+            break;
+        }
+        let frame = event.json_frame();
+        had = Some(event.sequence());
+        if left < frame.len() {
+            connection.keep(&frame[left..]);
+            break;
+        }
+        left -= frame.len();
+    }
+    had
+}

@@ -1,0 +1,161 @@
+//! What reaches a shard from other threads, and from its own errands.
+
+use std::net::{IpAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use squall_hub::MemberSet;
+use squall_hub::catch_up::Block;
+use squall_hub::keeper::ReloadReason;
+use squall_hub::roster::SessionKey;
+use squall_protocol::link::{Identity, LinkError, WriteOutcome};
+use squall_protocol::{RealmId, SendId};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::keeper::RealmView;
+
+/// One thing for a shard to do.
+pub(crate) enum ShardInput {
+    /// A socket to serve HTTP on.
+    Accepted { socket: TcpStream, address: IpAddr },
+    /// A socket after its upgrade, and the bytes that came behind the request.
+    Upgraded { socket: TcpStream, leftover: Bytes },
+    /// Whose token it was.
+    Identified { key: SessionKey, answer: Result<Option<Identity>, LinkError> },
+    /// The batch of writes is done.
+    Written(Vec<(SessionKey, SendId, WriteOutcome)>),
+    /// The realm is loaded.
+    RealmReady(Arc<RealmView>),
+    /// The realm was loaded anew: its sessions' positions are void.
+    RealmReset { view: Arc<RealmView>, why: ReloadReason },
+    /// The realm's view is newer than the shard last saw.
+    Advanced(RealmId),
+    /// The position that the session named is ahead of the log's head.
+    BeyondHead { realm: RealmId, key: SessionKey },
+    /// A part of the log for sessions that resume; none if it could not be read.
+    Block { realm: RealmId, number: u64, block: Option<Arc<Block>> },
+    /// A frame for whoever of the audience is connected now.
+    Ephemeral { realm: RealmId, audience: MemberSet, frame: Bytes },
+    /// A presence frame for one session, which then stands at `change`.
+    PresenceFor { key: SessionKey, change: u64, frame: Bytes },
+    /// What changed in presence.
+    PresenceDiff { realm: RealmId, from: u64, to: u64, frame: Bytes },
+    /// Hand the clients on, spread over this time.
+    Drain(Duration),
+    /// End now.
+    Stop,
+}
+
+/// Where other threads reach a shard. Telling never waits.
+#[derive(Clone)]
+pub(crate) struct ShardHandle {
+    inbox: UnboundedSender<ShardInput>,
+    /// Hints under way.
+    hints: Arc<AtomicUsize>,
+    /// Sockets the shard holds, HTTP ones too.
+    sockets: Arc<AtomicUsize>,
+}
+
+/// The shard's end.
+pub(crate) struct ShardInbox {
+    inbox: UnboundedReceiver<ShardInput>,
+    hints: Arc<AtomicUsize>,
+}
+
+/// A socket counted in its shard's load until it is dropped.
+pub(crate) struct Load(Arc<AtomicUsize>);
+
+/// Hints that may wait for a shard; more are dropped. Each is superseded by a later one, or is for the moment.
+const HINTS_MAX: usize = 4_096;
+
+pub(crate) fn shard_channel() -> (ShardHandle, ShardInbox) {
+    let (sender, receiver) = unbounded_channel();
+    let hints = Arc::new(AtomicUsize::new(0));
+    let handle = ShardHandle { inbox: sender, hints: hints.clone(), sockets: Arc::default() };
+    (handle, ShardInbox { inbox: receiver, hints })
+}
+
+impl ShardHandle {
+    /// Tells the shard something that must arrive. Bounded by its askers: each thing told is the answer to
+    /// something of the shard's own, or once per realm and turn.
+    pub(crate) fn tell(&self, input: ShardInput) {
+        let _ = self.inbox.send(input);
+    }
+
+    /// Tells the shard something that may be dropped if it is busy.
+    pub(crate) fn hint(&self, input: ShardInput) {
+        if self.hints.fetch_add(1, Ordering::Relaxed) < HINTS_MAX {
+            self.tell(input);
+        } else {
+            self.hints.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many sockets it holds.
+    pub(crate) fn sockets(&self) -> usize {
+        self.sockets.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more socket.
+    pub(crate) fn load(&self) -> Load {
+        self.sockets.fetch_add(1, Ordering::Relaxed);
+        Load(self.sockets.clone())
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl ShardInbox {
+    /// The next input; none once every handle is gone. Cancel-safe.
+    pub(crate) async fn recv(&mut self) -> Option<ShardInput> {
+        let input = self.inbox.recv().await?;
+        Some(self.counted(input))
+    }
+
+    /// The next input, if there is one.
+    pub(crate) fn try_recv(&mut self) -> Option<ShardInput> {
+        let input = self.inbox.try_recv().ok()?;
+        Some(self.counted(input))
+    }
+
+    fn counted(&self, input: ShardInput) -> ShardInput {
+        if matches!(input, ShardInput::Ephemeral { .. } | ShardInput::PresenceDiff { .. }) {
+            self.hints.fetch_sub(1, Ordering::Relaxed);
+        }
+        input
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn diff() -> ShardInput {
+        ShardInput::PresenceDiff { realm: RealmId(1), from: 0, to: 1, frame: Bytes::new() }
+    }
+
+    #[test]
+    fn hints_beyond_the_bound_are_dropped_and_their_places_come_back() {
+        let (handle, mut inbox) = shard_channel();
+        (0..HINTS_MAX + 10).for_each(|_| handle.hint(diff()));
+        handle.tell(ShardInput::Stop);
+        let taken = std::iter::from_fn(|| inbox.try_recv()).count();
+        assert_eq!(taken, HINTS_MAX + 1);
+        assert_eq!(handle.hints.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_socket_counts_until_it_is_dropped() {
+        let (handle, _inbox) = shard_channel();
+        let load = handle.load();
+        assert_eq!(handle.sockets(), 1);
+        drop(load);
+        assert_eq!(handle.sockets(), 0);
+    }
+}
