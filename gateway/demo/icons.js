@@ -5,20 +5,20 @@ const PATHS = {
   hash: ["M7.5 3 6 17", "M14 3l-1.5 14", "M3.5 7.5h13.5", "M3 12.5h13.5"],
   lock: ["M5.5 9h9a1 1 0 0 1 1 1v6a1 1 0 0 1-1 1h-9a1 1 0 0 1-1-1v-6a1 1 0 0 1 1-1z", "M7 9V6.5a3 3 0 0 1 6 0V9"],
   plus: ["M10 4v12", "M4 10h12"],
-  people: ["M7.5 9.5a3 3 0 1 0 0-6 3 3 0 0 0 0 6z", "M2 16.5c.4-3 2.600-4.500 5.500-4.500s5.100 1.500 5.500 4.500", "M13 4a2.700 2.700 0 0 1 0 5.200", "M15 12.300c1.700.6 2.800 2 3 4.200"],
-  person: ["M10 9.500a3.200 3.200 0 1 0 0-6.400 3.200 3.200 0 0 0 0 6.400z", "M4 17c.4-3.200 2.800-4.800 6-4.800s5.600 1.600 6 4.800"],
-  menu: ["M3 5.500h14", "M3 10h14", "M3 14.500h14"],
+  people: ["M7.5 9.5a3 3 0 1 0 0-6 3 3 0 0 0 0 6z", "M2 16.5c.4-3 2.6-4.5 5.5-4.5s5.1 1.5 5.5 4.5", "M13 4a2.7 2.7 0 0 1 0 5.2", "M15 12.3c1.7.6 2.8 2 3 4.2"],
+  person: ["M10 9.5a3.2 3.2 0 1 0 0-6.4 3.2 3.2 0 0 0 0 6.4z", "M4 17c.4-3.2 2.8-4.8 6-4.8s5.6 1.6 6 4.8"],
+  menu: ["M3 5.5h14", "M3 10h14", "M3 14.5h14"],
   close: ["M5 5l10 10", "M15 5 5 15"],
-  send: ["M3.500 10 16.500 4l-4 12.500-3-5.500z", "M9.500 11l7-7"],
-  down: ["M10 4v11", "M5.500 11l4.500 4.500 4.500-4.500"],
-  chevron: ["M7.500 5l5 5-5 5"],
-  clock: ["M10 17a7 7 0 1 0 0-14 7 7 0 0 0 0 14z", "M10 6v4l2.700 1.700"],
-  check: ["M4 10.500l4 4 8-9"],
-  alert: ["M10 3 18 16.500H2z", "M10 8v4", "M10 14.300v.1"],
-  pulse: ["M2 10.500h3.500l2.300-6 4 11 2.200-5h4"],
+  send: ["M3.5 10 16.5 4l-4 12.5-3-5.5z", "M9.5 11l7-7"],
+  down: ["M10 4v11", "M5.5 11l4.5 4.5 4.5-4.5"],
+  chevron: ["M7.5 5l5 5-5 5"],
+  clock: ["M10 17a7 7 0 1 0 0-14 7 7 0 0 0 0 14z", "M10 6v4l2.7 1.7"],
+  check: ["M4 10.5l4 4 8-9"],
+  alert: ["M10 3 18 16.5H2z", "M10 8v4", "M10 14.3v.1"],
+  pulse: ["M2 10.5h3.5l2.3-6 4 11 2.2-5h4"],
   leave: ["M12 4H5v12h7", "M9 10h8", "M14 7l3 3-3 3"],
-  invite: ["M8 9.500a3 3 0 1 0 0-6 3 3 0 0 0 0 6z", "M2.500 16.500c.4-3 2.600-4.500 5.500-4.500 1.200 0 2.300.3 3.200.8", "M15 11.500v5", "M12.500 14h5"],
-  cut: ["M3 10h4", "M13 10h4", "M8.500 6.500l3 7", "M11.500 6.500l-3 7"],
+  invite: ["M8 9.5a3 3 0 1 0 0-6 3 3 0 0 0 0 6z", "M2.5 16.5c.4-3 2.6-4.5 5.5-4.5 1.2 0 2.3.3 3.2.8", "M15 11.5v5", "M12.5 14h5"],
+  cut: ["M3 10h4", "M13 10h4", "M8.5 6.5l3 7", "M11.5 6.5l-3 7"],
 };
 
 /**
@@ -26,11 +26,25 @@ const PATHS = {
  * @returns {SVGElement} hidden from assistive technology: what it stands in says what it means
  */
 export function icon(name) {
+  return drawing(`icon icon-${name}`, "0 0 20 20", PATHS[name]);
+}
+
+/** The product's sign: three gusts. */
+export function logo() {
+  return drawing("logo", "0 0 32 32", GUSTS);
+}
+
+/**
+ * @param {string} className
+ * @param {string} viewBox
+ * @param {string[]} outlines
+ */
+function drawing(className, viewBox, outlines) {
   const svg = document.createElementNS(NAMESPACE, "svg");
-  svg.setAttribute("viewBox", "0 0 20 20");
-  svg.setAttribute("class", `icon icon-${name}`);
+  svg.setAttribute("viewBox", viewBox);
+  svg.setAttribute("class", className);
   svg.setAttribute("aria-hidden", "true");
-  for (const outline of PATHS[name]) {
+  for (const outline of outlines) {
     const path = document.createElementNS(NAMESPACE, "path");
     path.setAttribute("d", outline);
     svg.append(path);
@@ -38,11 +52,4 @@ export function icon(name) {
   return svg;
 }
 
-/** The product's sign. */
-export function logo() {
-  const image = document.createElement("img");
-  image.src = "/demo/icon.svg";
-  image.alt = "";
-  image.className = "logo";
-  return image;
-}
+const GUSTS = ["M6 12.5h12.2a3.4 3.4 0 1 0-3.2-4.6", "M6 17.5h17a3.2 3.2 0 1 1-3 4.4", "M9 22.5h6.4a2.4 2.4 0 1 1-2.2 3.3"];

@@ -56,7 +56,7 @@ export class StatusPanel {
     const { stats, position } = client;
     setData(this.element, { state: client.state });
     fill(this.#state, this.#words());
-    fill(this.#cut, client.state === "closed" ? "Connect" : client.state === "waiting" ? "Now" : [icon("cut"), "Cut"]);
+    fill(this.#cut, client.state === "closed" ? "Connect" : client.state === "waiting" ? "Now" : [icon("cut"), "Cut line"]);
     this.#cut.title = client.state === "open" ? "Drop the connection to see it come back" : "Connect now";
     this.#cut.disabled = client.state === "connecting" || client.state === "new";
     this.#put("epoch", position ? String(position.epoch) : "–");

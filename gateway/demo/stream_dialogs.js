@@ -119,11 +119,14 @@ export class StreamDialogs {
     const button = h("button", { class: isMember ? "button quiet" : "button primary", type: "button", data: { testid: `${isMember ? "leave" : "join"}-${stream.name}` } }, isMember ? "Leave" : "Join");
     const run = () => (isMember ? client.unsubscribe(stream.stream_id) : client.subscribe(stream.stream_id));
     button.addEventListener("click", () => this.#attempt(button, fault, run));
+    const label = `Add people to ${stream.name}`;
+    const invite = h("button", { class: "tool", type: "button", "aria-label": label, title: label, data: { testid: `invite-${stream.name}` }, on: { click: () => this.showInvite(stream.stream_id) } }, icon("invite"));
     return h(
       "li",
       {},
       icon(stream.invite_only ? "lock" : "hash"),
       h("span", { class: "browse-text" }, h("strong", {}, stream.name), h("span", {}, stream.description), fault),
+      isMember ? invite : null,
       button,
     );
   }
