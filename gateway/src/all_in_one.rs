@@ -173,7 +173,7 @@ async fn open_writer(config: &Config, url: &str, bus: Arc<dyn Bus>) -> anyhow::R
             data_dir: config.data_dir.clone(),
             rate_limit_per_minute: config.rate_limit,
             log_window: config.resume_window,
-            public_url: url.into(),
+            public_url: Some(url.into()),
             ..squall_writer::Config::default()
         },
         bus,

@@ -37,7 +37,7 @@ pub(super) struct Realm {
 }
 
 enum Phase {
-    Loading { loader: RealmLoader, why: Option<ReloadReason>, retry_ms: Option<u64> },
+    Loading { loader: Box<RealmLoader>, why: Option<ReloadReason>, retry_ms: Option<u64> },
     Open(Box<Open>),
 }
 
@@ -66,7 +66,7 @@ impl Realm {
             id,
             setup,
             generation: 0,
-            phase: Phase::Loading { loader: RealmLoader::default(), why: None, retry_ms: None },
+            phase: Phase::Loading { loader: Box::default(), why: None, retry_ms: None },
             shards: BTreeSet::new(),
             unused_ms: None,
             head_checked_ms: 0,
@@ -291,7 +291,7 @@ impl Realm {
         tracing::warn!(realm = %self.id, ?why, "loading the realm anew");
         self.generation += 1;
         self.awaiting.clear();
-        self.phase = Phase::Loading { loader: RealmLoader::default(), why, retry_ms: None };
+        self.phase = Phase::Loading { loader: Box::default(), why, retry_ms: None };
         self.load_on(tasks);
     }
 
@@ -336,7 +336,7 @@ impl Realm {
         let Phase::Loading { loader, why, retry_ms } = &mut self.phase else { return false };
         if let Err(error) = taken {
             tracing::warn!(realm = %self.id, %error, "realm not loaded, trying again");
-            *loader = RealmLoader::default();
+            **loader = RealmLoader::default();
             *retry_ms = Some(now_ms + LOAD_RETRY_MS);
             return false;
         }

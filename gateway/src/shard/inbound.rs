@@ -120,10 +120,12 @@ impl Partial {
 }
 
 fn close_code(error: &Error) -> CloseCode {
-    match error {
-        Error::Utf8(_) => CloseCode::InvalidData,
-        Error::Capacity(CapacityError::MessageTooLong { .. }) => CloseCode::TooBig,
-        _ => CloseCode::Protocol,
+    if matches!(error, Error::Utf8(_)) {
+        CloseCode::InvalidData
+    } else if matches!(error, Error::Capacity(CapacityError::MessageTooLong { .. })) {
+        CloseCode::TooBig
+    } else {
+        CloseCode::Protocol
     }
 }
 
