@@ -1,0 +1,48 @@
+# The two commands are `cargo run --release` (the product, also `make run`) and `make test`.
+
+.PHONY: help run test setup fmt lint conversation bench-fanout \
+	test-unit test-product test-browser test-python test-javascript
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## build and start the product: page, API and WebSocket on one address
+	cargo run --release
+
+test: setup ## install what is missing, then every check and test
+	@.ci/test
+
+setup: ## install what the tests need: Debian, npm and Python packages
+	@.ci/setup
+
+fmt: ## format the Rust sources
+	cargo fmt --all
+
+lint: setup ## formatting and clippy, warnings denied
+	@.ci/test format clippy
+
+test-unit: setup ## unit tests and the examples in the documentation
+	@.ci/test unit documentation
+
+test-javascript: setup ## the JavaScript client's tests
+	@.ci/test javascript
+
+test-product: setup ## the started product, by Rust clients
+	@.ci/test product conversation
+
+test-browser: setup ## the demo page in headless Chromium
+	@.ci/test browser
+
+test-python: setup ## a Python client written from the specification
+	@.ci/test python
+
+# The sizes and the seed can be given: make conversation MESSAGES=500 SEED=7
+conversation: export MESSAGES ?= 2000
+conversation: export SOCKETS ?= 200
+conversation: export KILLS ?= 2
+conversation: ## 2,000 messages through 200 breaking sockets and two kill -9, each seen exactly once
+	cargo test --release --package squall-gateway --test conversation --quiet -- --nocapture
+
+bench-fanout: ## CPU per delivery at 1,000 sockets beside a bare one-write-per-socket server
+	cargo build --release --package squall-gateway --bin gateway --example fanout_bench
+	@$${CARGO_TARGET_DIR:-target}/release/examples/fanout_bench
