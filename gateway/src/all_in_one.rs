@@ -154,7 +154,7 @@ impl Parts {
         }
         drop((node, shards));
         keeper_thread.join().map_err(|_| anyhow::anyhow!("the keeper panicked"))?;
-        let closed = writing.block_on(timeout(END_MAX, writer.close()));
+        let closed = writing.block_on(async { timeout(END_MAX, writer.close()).await });
         closed.context("the writer did not end in time")?;
         tracing::info!("ended");
         Ok(())

@@ -19,7 +19,7 @@ pub struct Session {
     as_of: Sequence,
     sends_in_flight: u16,
     heard_ms: u64,
-    pinged_ms: Option<u64>,
+    /// When the typing told so far is used up at the sustained rate.
     typing_ms: u64,
 }
 
@@ -54,15 +54,6 @@ pub struct Fault {
     pub close: CloseCode,
 }
 
-/// What a heartbeat check found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pulse {
-    /// The peer was heard since the last ping.
-    Alive,
-    /// It was not: end the connection.
-    Dead,
-}
-
 /// The first message was something else.
 pub const HELLO_EXPECTED: Fault = Fault {
     code: ErrorCode::Hello,
@@ -73,8 +64,9 @@ pub const HELLO_EXPECTED: Fault = Fault {
 const HELLO_TWICE: Fault =
     Fault { code: ErrorCode::Hello, message: "`hello` was said before", close: CloseCode::HelloExpected };
 
-/// Typing messages of one session closer together than this are dropped.
+/// Typing starts of one session: five a second in the long run, ten at once.
 const TYPING_INTERVAL_MS: u64 = 200;
+const TYPING_BURST_MS: u64 = 10 * TYPING_INTERVAL_MS;
 
 /// Takes a connection's first message.
 pub fn greet(message: ClientMessage) -> Result<Hello, Fault> {
@@ -93,7 +85,6 @@ impl Session {
             as_of: identity.as_of.sequence,
             sends_in_flight: 0,
             heard_ms: now_ms,
-            pinged_ms: None,
             typing_ms: 0,
         }
     }
@@ -155,8 +146,8 @@ impl Session {
             }
             ClientMessage::Typing { op, to } => self.typing(op, to, realm, now_ms),
             ClientMessage::Presence { status } => SessionEffect::Status(status),
-            ClientMessage::PresenceRequest => SessionEffect::PresenceRequest,
-            ClientMessage::Ping => SessionEffect::Reply(ServerMessage::Pong { time_ms: now_ms }),
+            ClientMessage::PresenceRequest {} => SessionEffect::PresenceRequest,
+            ClientMessage::Ping {} => SessionEffect::Reply(ServerMessage::Pong { time_ms: now_ms }),
             ClientMessage::Pong { active } => {
                 SessionEffect::Status(if active { Status::Active } else { Status::Idle })
             }
@@ -180,20 +171,6 @@ impl Session {
         }
     }
 
-    /// The peer was pinged.
-    pub fn handle_pinged(&mut self, now_ms: u64) {
-        self.pinged_ms = Some(now_ms);
-    }
-
-    /// A heartbeat time-out after a ping: was the peer heard since?
-    #[must_use]
-    pub fn pulse(&self) -> Pulse {
-        match self.pinged_ms {
-            Some(pinged_ms) if self.heard_ms < pinged_ms => Pulse::Dead,
-            Some(_) | None => Pulse::Alive,
-        }
-    }
-
     fn forward(&mut self, send_id: SendId, operation: Operation) -> SessionEffect {
         if usize::from(self.sends_in_flight) >= SENDS_IN_FLIGHT_MAX {
             return SessionEffect::Reply(ServerMessage::Error {
@@ -207,11 +184,12 @@ impl Session {
     }
 
     fn typing(&mut self, op: TypingOp, to: Destination, realm: &RealmState, now_ms: u64) -> SessionEffect {
-        let too_soon = now_ms < self.typing_ms + TYPING_INTERVAL_MS && op == TypingOp::Start;
-        if too_soon || !realm.may_write(self.user_id, &to) {
+        let used_up_ms = self.typing_ms.max(now_ms) + TYPING_INTERVAL_MS;
+        let too_many = op == TypingOp::Start && used_up_ms > now_ms + TYPING_BURST_MS;
+        if too_many || !realm.may_write(self.user_id, &to) {
             return SessionEffect::None;
         }
-        self.typing_ms = now_ms;
+        self.typing_ms = used_up_ms;
         let to = with_user(to, self.user_id);
         SessionEffect::Typing(to.audience(), ServerMessage::Typing { op, sender_id: self.user_id, to })
     }
@@ -263,7 +241,7 @@ mod tests {
 
     #[test]
     fn nothing_comes_before_hello_and_hello_comes_once() {
-        assert_eq!(greet(ClientMessage::Ping), Err(HELLO_EXPECTED));
+        assert_eq!(greet(ClientMessage::Ping {}), Err(HELLO_EXPECTED));
         let hello = Hello { token: "k".into(), position: None, presence: Status::Active, scope: Scope::None };
         assert_eq!(greet(ClientMessage::Hello(hello.clone())), Ok(hello.clone()));
         let effect = session().handle_message(ClientMessage::Hello(hello), &realm(), 0);
@@ -304,25 +282,26 @@ mod tests {
     fn typing_is_told_where_the_user_may_write_and_not_too_often() {
         let mut session = session();
         let typing = |op, to| ClientMessage::Typing { op, to };
-        let start = |session: &mut Session, to, now| {
-            session.handle_message(typing(TypingOp::Start, to), &realm(), now)
-        };
-        assert!(matches!(start(&mut session, stream(7), 1_000), SessionEffect::Typing(..)));
-        assert_eq!(start(&mut session, stream(7), 1_100), SessionEffect::None, "too soon");
-        assert_eq!(start(&mut session, stream(8), 2_000), SessionEffect::None, "no such stream");
+        let start =
+            |session: &mut Session, to| session.handle_message(typing(TypingOp::Start, to), &realm(), 1_000);
+        assert_eq!(start(&mut session, stream(8)), SessionEffect::None, "no such stream");
         let strangers = Destination::Direct { user_ids: vec![UserId(99)] };
-        assert_eq!(start(&mut session, strangers, 3_000), SessionEffect::None, "no such user");
-        let stop = session.handle_message(typing(TypingOp::Stop, stream(7)), &realm(), 1_101);
+        assert_eq!(start(&mut session, strangers), SessionEffect::None, "no such user");
+        for _ in 0..TYPING_BURST_MS / TYPING_INTERVAL_MS {
+            assert!(matches!(start(&mut session, stream(7)), SessionEffect::Typing(..)));
+        }
+        assert_eq!(start(&mut session, stream(7)), SessionEffect::None, "too many");
+        let stop = session.handle_message(typing(TypingOp::Stop, stream(7)), &realm(), 1_000);
         assert!(matches!(stop, SessionEffect::Typing(..)), "a stop always passes");
+        let later = session.handle_message(typing(TypingOp::Start, stream(7)), &realm(), 10_000);
+        assert!(matches!(later, SessionEffect::Typing(..)), "the budget comes back");
     }
 
     #[test]
-    fn a_peer_that_says_nothing_after_a_ping_is_dead() {
+    fn whatever_a_peer_says_is_a_sign_of_life() {
         let mut session = session();
-        assert_eq!(session.pulse(), Pulse::Alive);
-        session.handle_pinged(2_000);
-        assert_eq!(session.pulse(), Pulse::Dead);
-        session.handle_message(ClientMessage::Pong { active: true }, &realm(), 2_000);
-        assert_eq!(session.pulse(), Pulse::Alive);
+        assert_eq!(session.heard_ms(), 1_000);
+        session.handle_message(ClientMessage::Ping {}, &realm(), 2_000);
+        assert_eq!(session.heard_ms(), 2_000);
     }
 }

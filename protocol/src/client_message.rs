@@ -54,9 +54,9 @@ pub enum ClientMessage {
         status: Status,
     },
     /// Asks for a presence snapshot: a diff did not follow on the last one.
-    PresenceRequest,
+    PresenceRequest {},
     /// Asks for a `pong`.
-    Ping,
+    Ping {},
     /// Answers a `ping`.
     Pong {
         /// Whether the user did something since the last one; renews `active`.

@@ -91,6 +91,7 @@ mod tests {
     #[test]
     fn an_unknown_field_or_kind_from_a_client_is_malformed() {
         assert!(decode_client(r#"{"type":"ping"}"#).is_ok());
+        assert!(decode_client(r#"{"type":"ping","extra":1}"#).is_err());
         assert!(decode_client(r#"{"type":"dance"}"#).is_err());
         assert!(decode_client(r#"{"type":"presence","status":"active","extra":1}"#).is_err());
         assert!(decode_client(r#"{"type":"hello","token":"x","tokn":"y"}"#).is_err());

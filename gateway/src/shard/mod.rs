@@ -204,14 +204,14 @@ impl Shard {
 
     fn handle_tick(&mut self) {
         let now_ms = self.node.clock.now_ms();
-        while let Some(key) = self.hellos.pop(now_ms) {
+        while let Some((key, _)) = self.hellos.pop(now_ms) {
             if self.connection(key).is_some_and(|connection| matches!(connection.peer, Peer::Greeting)) {
                 self.close(key, CloseCode::HelloTimeout);
             }
         }
-        self.ping(now_ms);
         self.take_pulses(now_ms);
-        while let Some(key) = self.lingering.pop(now_ms) {
+        self.ping(now_ms);
+        while let Some((key, _)) = self.lingering.pop(now_ms) {
             if self.connection(key).is_some_and(|connection| matches!(connection.peer, Peer::Closing)) {
                 self.remove(key);
             }
@@ -227,25 +227,22 @@ impl Shard {
     /// Pings whoever is due, and tells it how far the log went.
     fn ping(&mut self, now_ms: u64) {
         let mut frame = None;
-        while let Some(key) = self.pings.pop(now_ms) {
+        while let Some((key, _)) = self.pings.pop(now_ms) {
             if self.connection(key).and_then(Connection::open).is_none() {
                 continue;
             }
             self.tell_position(key);
             let frame = frame.get_or_insert_with(|| encode(&ServerMessage::Ping { time_ms: now_ms }));
             self.say(key, frame);
-            if let Some(open) = self.connection(key).and_then(Connection::open) {
-                open.session.handle_pinged(now_ms);
-                self.pulses.set(key, now_ms);
-                self.pings.set(key, now_ms);
-            }
+            self.pulses.set(key, now_ms);
+            self.pings.set(key, now_ms);
         }
     }
 
     fn take_pulses(&mut self, now_ms: u64) {
-        while let Some(key) = self.pulses.pop(now_ms) {
-            let Some(open) = self.connection(key).and_then(Connection::open) else { continue };
-            if open.session.pulse() == squall_hub::session::Pulse::Dead {
+        while let Some((key, pinged_ms)) = self.pulses.pop(now_ms) {
+            let open = self.connection(key).and_then(Connection::open);
+            if open.is_some_and(|open| open.session.heard_ms() < pinged_ms) {
                 self.close(key, CloseCode::HeartbeatTimeout);
             }
         }

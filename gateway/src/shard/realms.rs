@@ -123,8 +123,7 @@ impl Shard {
         match self.fit(key, id) {
             Fit::At { position, unproven } => self.open(key, position, unproven),
             Fit::Reset(reason) => {
-                let Some(head) = self.roster_position(id) else { return };
-                self.open(key, head, false);
+                self.open_at_named(key);
                 self.reset(key, reason, 1);
             }
             Fit::Refused => self.close(key, CloseCode::Revoked),
@@ -180,13 +179,20 @@ impl Shard {
 
     pub(super) fn handle_beyond_head(&mut self, id: RealmId, key: SessionKey) {
         let Some(realm) = self.realms.get_mut(&id) else { return };
-        let Some(head) = realm.position() else { return };
         if !realm.joining.contains(&key) {
             return;
         }
         realm.joining.retain(|other| *other != key);
-        self.open(key, head, false);
+        self.open_at_named(key);
         self.reset(key, ResetReason::Future, 1);
+    }
+
+    /// Opens a session at a position that it can't go on from, just before it is told so.
+    fn open_at_named(&mut self, key: SessionKey) {
+        let Some(Connection { peer: Peer::Joining(joining), .. }) = self.connection(key) else { return };
+        if let Some(named) = joining.position {
+            self.open(key, named, false);
+        }
     }
 
     /// Tells a session to start again from where the realm is, and goes on with it from there.

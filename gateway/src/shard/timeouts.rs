@@ -19,14 +19,14 @@ impl<K: Copy> Timeouts<K> {
         self.due.push_back((now_ms + self.delay_ms, key));
     }
 
-    /// The next that is due, if any.
-    pub(crate) fn pop(&mut self, now_ms: u64) -> Option<K> {
+    /// The next that is due, if any, and when it was set.
+    pub(crate) fn pop(&mut self, now_ms: u64) -> Option<(K, u64)> {
         let (at_ms, key) = *self.due.front()?;
         if at_ms > now_ms {
             return None;
         }
         self.due.pop_front();
-        Some(key)
+        Some((key, at_ms - self.delay_ms))
     }
 }
 
@@ -40,9 +40,9 @@ mod tests {
         timeouts.set('a', 0);
         timeouts.set('b', 5);
         assert_eq!(timeouts.pop(9), None);
-        assert_eq!(timeouts.pop(10), Some('a'));
+        assert_eq!(timeouts.pop(10), Some(('a', 0)));
         assert_eq!(timeouts.pop(10), None);
-        assert_eq!(timeouts.pop(99), Some('b'));
+        assert_eq!(timeouts.pop(99), Some(('b', 5)));
         assert_eq!(timeouts.pop(99), None);
     }
 }

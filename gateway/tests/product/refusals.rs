@@ -122,7 +122,7 @@ async fn a_first_message_other_than_hello_is_closed_with_4402() {
     let server = Server::start().await;
     let mut others = Bystanders::talking(&server).await;
     let mut peer = server.line().await;
-    peer.say(&ClientMessage::Ping).await;
+    peer.say(&ClientMessage::Ping {}).await;
     peer.expect_error(ErrorCode::Hello).await;
     peer.assert_closed(CloseCode::HelloExpected).await;
     others.are_undisturbed().await;

@@ -297,7 +297,7 @@ impl Client {
     /// Everybody's presence after a snapshot asked for now.
     pub(crate) async fn fresh_presence(&mut self) -> PresenceView {
         let before = self.presence_snapshots().await;
-        self.say(&ClientMessage::PresenceRequest).await;
+        self.say(&ClientMessage::PresenceRequest {}).await;
         self.until("a presence snapshot", |client| (client.snapshots > before).then_some(())).await;
         self.presence.clone()
     }
@@ -315,7 +315,7 @@ impl Client {
     /// Asks the server to answer, so that all that it said before was read.
     pub(crate) async fn round_trip(&mut self) {
         let before = self.pongs;
-        self.say(&ClientMessage::Ping).await;
+        self.say(&ClientMessage::Ping {}).await;
         self.until("a pong", |client| (client.pongs > before).then_some(())).await;
     }
 
@@ -409,7 +409,7 @@ impl Client {
             }
             ServerMessage::Presence(diff) => {
                 if !self.presence.handle_diff(&diff) {
-                    self.say(&ClientMessage::PresenceRequest).await;
+                    self.say(&ClientMessage::PresenceRequest {}).await;
                 }
             }
             ServerMessage::Typing { op, sender_id, to } => {
