@@ -19,7 +19,7 @@ use crate::limits::{
     GROUP_BYTES_MAX, GROUP_REALMS_MAX, QUEUE_AGE_MAX, QUEUE_BYTES_MAX, QUEUE_REQUESTS_MAX, RETRY_AFTER,
 };
 use crate::secret::random_mark;
-use crate::store::{Group, RealmCommit, RealmGroup, Store};
+use crate::store::{Commit, Group, RealmCommit, RealmGroup};
 
 /// A lane's address. Dropped, the lane finishes what waits and ends.
 pub(crate) struct Lane {
@@ -43,7 +43,7 @@ struct Load {
 
 impl Lane {
     /// Starts a lane on the current runtime; the handle ends when the lane has.
-    pub(crate) fn start(store: Arc<dyn Store>, bus: Arc<dyn Bus>) -> (Self, JoinHandle<()>) {
+    pub(crate) fn start(store: Arc<dyn Commit>, bus: Arc<dyn Bus>) -> (Self, JoinHandle<()>) {
         let (inbox, batches) = mpsc::unbounded_channel();
         let load = Arc::new(Load::default());
         let worker = Worker {
@@ -102,7 +102,7 @@ fn unavailable(words: &str) -> Outcome {
 
 /// The lane itself.
 struct Worker {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Commit>,
     bus: Arc<dyn Bus>,
     inbox: mpsc::UnboundedReceiver<Batch>,
     load: Arc<Load>,

@@ -16,7 +16,7 @@ pub struct ApiKey(String);
 pub(crate) struct KeyHash(pub(crate) [u8; 32]);
 
 /// What a message is told apart by from another with the same send id: half a SHA-256.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct MessageDigest(pub(crate) [u8; 16]);
 
 impl ApiKey {

@@ -21,14 +21,17 @@ use crate::change::{Outcome, Request};
 use crate::decide::{self, Decision};
 use crate::secret::KeyHash;
 
-/// A database. Each read is one snapshot, and its `as_of` is the log's head in that snapshot; of a realm
-/// that is not there every read says `UnknownRealm`.
-pub(crate) trait Store: Send + Sync + 'static {
+/// What a lane needs of a database.
+pub(crate) trait Commit: Send + Sync + 'static {
     /// One transaction: for each realm, in ascending order, locks its row, reads the facts, lets
     /// `decide::decide` decide, stores. One for each realm of the group, in its order. On an error nothing is
     /// known of the group's fate: the same requests may be tried again, their send ids tell.
     fn commit(&self, group: Arc<Group>) -> BoxFuture<'_, Result<Vec<RealmCommit>, StoreError>>;
+}
 
+/// A database. Each read is one snapshot, and its `as_of` is the log's head in that snapshot; of a realm
+/// that is not there every read says `UnknownRealm`.
+pub(crate) trait Store: Commit {
     /// Makes a realm; `None` if its name is taken.
     fn create_realm(&self, name: String, epoch: Epoch) -> BoxFuture<'_, Result<Option<RealmId>, StoreError>>;
 

@@ -22,7 +22,7 @@ use crate::lane::Lane;
 use crate::limits::{PRUNE_EVENTS_MAX, PRUNE_INTERVAL, RETRY_AFTER, STREAMS_ENTERED_MAX, USERS_CREATED_MAX};
 use crate::rate_limit::RateLimit;
 use crate::secret::{ApiKey, KeyHash, random_epoch};
-use crate::store::{SqliteStore, Store, StoreError};
+use crate::store::{Commit, SqliteStore, Store, StoreError};
 use crate::text;
 
 /// A cheap handle; the writer ends with [`Writer::close`], or abruptly but safely with the last handle.
@@ -80,7 +80,7 @@ impl Writer {
     }
 
     pub(crate) fn start(config: Config, store: Arc<dyn Store>, bus: Arc<dyn Bus>) -> Self {
-        let (lane, lane_task) = Lane::start(Arc::clone(&store), Arc::clone(&bus));
+        let (lane, lane_task) = Lane::start(Arc::clone(&store) as Arc<dyn Commit>, Arc::clone(&bus));
         let prune_task = tokio::spawn(prune(Arc::clone(&store), config.log_window));
         let inner = Inner {
             rate_limit: RateLimit::new(config.rate_limit_per_minute),

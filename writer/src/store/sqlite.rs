@@ -22,8 +22,8 @@ use squall_protocol::link::{LastHeard, LogRange, PageCursor, RealmPage};
 use squall_protocol::{Epoch, Position, RealmId, Sequence, StreamId, UserId};
 
 use super::{
-    Account, Group, HistoryPage, HistoryQuery, Realm, RealmCommit, Stamped, Store, StoreError, StreamRef,
-    StreamView, Topic,
+    Account, Commit, Group, HistoryPage, HistoryQuery, Realm, RealmCommit, Stamped, Store, StoreError,
+    StreamRef, StreamView, Topic,
 };
 use crate::secret::KeyHash;
 use file::DataDir;
@@ -102,11 +102,13 @@ impl From<Failure> for StoreError {
     }
 }
 
-impl Store for SqliteStore {
+impl Commit for SqliteStore {
     fn commit(&self, group: Arc<Group>) -> BoxFuture<'_, Result<Vec<RealmCommit>, StoreError>> {
         Box::pin(self.writer.run(move |connection| commit::commit(connection, &group)))
     }
+}
 
+impl Store for SqliteStore {
     fn create_realm(&self, name: String, epoch: Epoch) -> BoxFuture<'_, Result<Option<RealmId>, StoreError>> {
         Box::pin(self.write(move |tx| realm::create(tx, &name, epoch)))
     }
