@@ -53,6 +53,8 @@ export class Realm extends Emitter {
   #fetches = new Map();
   /** Fetches that the API refused: not tried again by themselves. @type {Map<string, Error>} */
   #refusals = new Map();
+  /** Events that may change what the API refuses. */
+  #stateEvents = 0;
   /** Conversations that somebody looks at. @type {Map<string, {to: Destination, count: number}>} */
   #watched = new Map();
   #topicsWanted = false;
@@ -134,7 +136,12 @@ export class Realm extends Emitter {
    * @param {string} key
    */
   pending(key) {
-    return this.#pending.of(key);
+    const pending = this.#pending.of(key);
+    if (pending.length === 0) return pending;
+    // A page may hold a message before its answer and its event are here.
+    const messages = this.#shown.conversations.get(key)?.messages ?? [];
+    const held = new Set(messages.filter(({ sender_id }) => sender_id === this.#ownId).map(({ send_id }) => send_id));
+    return pending.filter(({ sendId }) => !held.has(sendId));
   }
 
   /**
@@ -286,7 +293,7 @@ export class Realm extends Emitter {
    * @param {AbortSignal} signal
    */
   async #fetchAll(next, afterMs, signal) {
-    await sleep(afterMs, this.#client.environment, signal);
+    if (afterMs > 0) await sleep(afterMs, this.#client.environment, signal);
     const fetch = this.#fetcher(next.position, signal);
     await Promise.all([
       fetch((signal) => this.#api.users(signal)).then((answer) => next.loadUsers(answer)),
@@ -321,13 +328,14 @@ export class Realm extends Emitter {
     if (event.kind === "message" && event.sender_id === this.#ownId && event.send_id) {
       this.#pending.store(event.send_id, event.message_id, sequence);
     }
+    if (event.kind !== "message") {
+      this.#stateEvents += 1;
+      this.#refusals.clear();
+    }
     if (this.#next) return;
     this.#settle();
     for (const change of changes) this.emit("change", change);
-    if (event.kind !== "message") {
-      this.#refusals.clear();
-      this.#fetchMissing();
-    }
+    if (event.kind !== "message") this.#fetchMissing();
   }
 
   /** What is stored at or before the position is in what is shown, so its echo goes. */
@@ -428,10 +436,16 @@ export class Realm extends Emitter {
     if (known) return known;
     const { signal } = this.#abort;
     const floor = this.#client.position ?? state.position;
+    const stateEvents = this.#stateEvents;
     state.tape.hold();
     const fetch = this.#gate
       .run(() => run(this.#fetcher(floor, signal)))
-      .catch((error) => this.#handleRefusal(key, error, signal))
+      .catch((error) => {
+        if (signal.aborted) return;
+        if (!(error instanceof ApiError)) throw error;
+        // A refusal has no as_of: one that events have overtaken says nothing, and is asked for again.
+        if (stateEvents === this.#stateEvents) this.#refusals.set(key, error);
+      })
       .finally(() => {
         state.tape.release();
         if (signal.aborted) return;
@@ -453,17 +467,6 @@ export class Realm extends Emitter {
     const { environment } = this.#client;
     const onForeignEpoch = () => this.#client.reconnect({ wait: true });
     return (request) => fetchState(request, { floor, environment, signal, onForeignEpoch });
-  }
-
-  /**
-   * @param {string} key
-   * @param {Error} error
-   * @param {AbortSignal} signal
-   */
-  #handleRefusal(key, error, signal) {
-    if (signal.aborted) return;
-    if (!(error instanceof ApiError)) throw error;
-    this.#refusals.set(key, error);
   }
 
   /** @param {string} key */

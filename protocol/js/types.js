@@ -26,8 +26,8 @@
  * @property {number} timestamp seconds since the Unix epoch, by the server's clock
  * @property {Destination} to
  * @property {string} content Markdown source
- * @property {string} [send_id] only of messages that came as events
- * @property {number} [sequence] only of messages that came as events
+ * @property {string} [send_id] the sender's id of it
+ * @property {number} [sequence] its place in the log
  *
  * @typedef {{kind: "message"} & Message} MessageEvent
  * @typedef {{kind: "stream_created", stream: Stream}} StreamCreated

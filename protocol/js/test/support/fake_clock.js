@@ -8,7 +8,7 @@ export class FakeClock {
 
   setTimeout = (call, delayMs) => {
     this.#ids += 1;
-    this.#timers.set(this.#ids, { at: this.#now + Math.max(0, delayMs), call });
+    this.#timers.set(this.#ids, { at: this.#now + Math.max(0, Math.round(delayMs)), call });
     return this.#ids;
   };
 
