@@ -1,5 +1,6 @@
 //! All of Squall in one process. The only place that knows the writer lives here too.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +22,7 @@ use squall_protocol::{Position, RealmId, Sequence};
 use squall_writer::{Writer, demo as demo_realm};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
@@ -52,16 +53,19 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     let writer = writing.block_on(open_writer(&config, &url, bus.clone()))?;
     let parts = Parts::start(config, url, &writer, bus, writing.handle())?;
 
-    announce(&parts.node, admin.local_addr()?.port());
     front.block_on(async {
+        // From its first line on, it ends well.
+        let mut signals = Signals::new()?;
+        announce(&parts.node, admin.local_addr()?.port());
         let operators = serve_admin(admin, writer.admin());
         tokio::select! {
             () = front::accept(&listener, &parts.shards) => {}
             () = operators => {}
-            ended = ended_by_signal() => ended?,
+            () = signals.recv() => {}
         }
         drop(listener);
-        parts.drain().await
+        parts.drain(&mut signals).await;
+        anyhow::Ok(())
     })?;
     parts.join(&writing, writer)
 }
@@ -102,6 +106,7 @@ impl Parts {
             keepers: KeeperHandle::new(keeper_inbox),
             registry: Registry::new(config.sessions_per_user_max),
             url,
+            shards: shards.len(),
             sessions: Node::first_session_id(),
             draining: AtomicBool::new(false),
             config,
@@ -125,7 +130,7 @@ impl Parts {
     }
 
     /// Hands the clients on, each in its own time, and waits for them to be gone.
-    async fn drain(&self) -> anyhow::Result<()> {
+    async fn drain(&self, signals: &mut Signals) {
         let over = self.node.config.drain;
         tracing::info!(?over, "draining");
         self.node.draining.store(true, Ordering::Relaxed);
@@ -137,13 +142,9 @@ impl Parts {
         };
         tokio::select! {
             _ = timeout(over + GOODBYE_MAX, gone) => {}
-            again = ended_by_signal() => {
-                again?;
-                tracing::warn!("a second signal: not waiting for the clients that are left");
-            }
+            () = signals.recv() => tracing::warn!("a second signal: not waiting for the clients that are left"),
         }
         self.shards.iter().for_each(|shard| shard.tell(ShardInput::Stop));
-        Ok(())
     }
 
     /// Waits for the threads; what was accepted for writing is written.
@@ -218,13 +219,23 @@ fn announce(node: &Node, admin_port: u16) {
     }
 }
 
-async fn ended_by_signal() -> anyhow::Result<()> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+/// The signals that end the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Serves the operators' address for ever.

@@ -26,6 +26,8 @@ pub(crate) struct Node {
     pub(crate) registry: Registry,
     /// Where clients reach this node.
     pub(crate) url: String,
+    /// How many shards there are.
+    pub(crate) shards: usize,
     pub(crate) sessions: AtomicU64,
     pub(crate) draining: AtomicBool,
 }

@@ -252,8 +252,10 @@ impl Shard {
     fn drain(&mut self, over: Duration) {
         let keys = self.keys();
         let over_ms = millis(over);
+        // The shards' clients take turns, so that no two of the node have the same delay.
+        let (shards, shard) = (self.node.shards as u64, self.index as u64);
         for (index, key) in (0..).zip(&keys) {
-            let after_ms = over_ms * index / keys.len() as u64;
+            let after_ms = over_ms * (index * shards + shard) / (keys.len() as u64 * shards);
             self.say(*key, &encode(&ServerMessage::Goaway { after_ms: after_ms as u32 }));
         }
         self.draining = Some(Drain { close_ms: self.node.clock.now_ms() + over_ms + DRAIN_SLACK_MS });
