@@ -2,10 +2,12 @@ import { Backoff } from "./backoff.js";
 import { closeReason, reconnectAfter } from "./close_codes.js";
 import { jsonCodec } from "./codec_json.js";
 import { Connection } from "./connection.js";
+import { Deferred } from "./deferred.js";
 import { conversationKey } from "./destination.js";
 import { Emitter } from "./emitter.js";
 import { environment } from "./environment.js";
 import { ClosedError, MalformedError, TooLargeError } from "./errors.js";
+import { LineClock } from "./line_clock.js";
 import { Outbox } from "./outbox.js";
 import { Presence } from "./presence.js";
 import { freshSendId } from "./send_id.js";
@@ -13,56 +15,17 @@ import { isKnownEvent } from "./server_message.js";
 import { TypingNotifier } from "./typing_notifier.js";
 import { TypingTracker } from "./typing_tracker.js";
 import { Wakeups } from "./wakeups.js";
+import { wellFormed, wellFormedDestination } from "./well_formed.js";
 
+/** @typedef {import("./client_types.js").ClientEvents} ClientEvents */
+/** @typedef {import("./client_types.js").Options} Options */
+/** @typedef {import("./client_types.js").State} State */
 /** @typedef {import("./connection.js").End} End */
 /** @typedef {import("./types.js").Destination} Destination */
 /** @typedef {import("./types.js").Position} Position */
 /** @typedef {import("./types.js").ServerMessage} ServerMessage */
 /** @typedef {import("./types.js").Status} Status */
 /** @typedef {import("./types.js").Welcome} Welcome */
-
-/**
- * `new` until `connect`, `connecting` from opening a socket to its `welcome`, `open`, `waiting` before the
- * next attempt, `closed` for good (until `connect` is called again).
- * @typedef {"new" | "connecting" | "open" | "waiting" | "closed"} State
- */
-
-/**
- * Where a client keeps its position beyond its own life. A bot that must not miss a message while it is
- * down keeps it in a file.
- * @typedef {object} PositionStore
- * @property {() => Position | null | undefined} load
- * @property {(position: Position) => void} save called after each event was given to all listeners
- */
-
-/**
- * @typedef {object} Options
- * @property {string} url of the gateway's WebSocket: `wss://chat.example/ws`
- * @property {string} token the user's API key
- * @property {import("./types.js").Codec} [codec] JSON if not given
- * @property {Status} [presence] at the start; `active` if not given
- * @property {import("./types.js").Scope} [scope] whose presence to be told; `realm` if not given
- * @property {PositionStore} [positionStore]
- * @property {Partial<import("./environment.js").Environment>} [environment]
- */
-
-/**
- * What a client tells, by kind.
- * @typedef {object} ClientEvents
- * @property {{state: State, retryMs: number | null, error: ClosedError | null}} state it changed;
- *   `retryMs` until the next attempt, while waiting; `error` why it is closed
- * @property {{welcome: Welcome, fresh: boolean}} welcome a session is open; `fresh`: it begins at the head,
- *   so state must be fetched
- * @property {import("./types.js").ResetMessage} reset the past can't be continued: fetch state anew
- * @property {{sequence: number, mark: number, event: import("./types.js").RealmEvent, position: Position}} event
- * @property {{message: import("./types.js").MessageEvent, sequence: number, own: boolean}} message an event
- *   of kind `message`; `own`: this user sent it, from here or from another device
- * @property {{position: Position}} position it moved
- * @property {Presence} presence something about it changed
- * @property {{key: string, users: number[]}} typing who types in the conversation of that key
- * @property {{pingMs: number | null, ackMs: number | null}} latency of the last ping, of the last send
- * @property {{error: Error}} warning the server said something odd; the connection goes on
- */
 
 /**
  * A user's connection to a realm: reconnects by itself, resumes where it was, sends each message once.
@@ -78,6 +41,7 @@ export class SquallClient extends Emitter {
   #typingNotifier;
   #typingTracker;
   #wakeups;
+  #clock;
   #presence = new Presence();
   /** @type {State} */
   #state = "new";
@@ -89,9 +53,6 @@ export class SquallClient extends Emitter {
   #position = null;
   /** @type {Status} */
   #status;
-  /** The server's clock less this machine's. */
-  #clockOffsetMs = 0;
-  #lastMessageAt = 0;
   /** @type {unknown} */
   #retryTimer = null;
   /** @type {unknown} */
@@ -100,24 +61,11 @@ export class SquallClient extends Emitter {
   #retryIsAsked = false;
   /** A resume that a reset may still take back. */
   #resumeIsFresh = false;
-  /** When each unanswered `ping` left; null for one that only asks for a sign of life. @type {(number | null)[]} */
-  #pings = [];
-  /** @type {{promise: Promise<Welcome>, resolve: (welcome: Welcome) => void, reject: (error: Error) => void} | null} */
+  /** Who waits for the next session. @type {Deferred<Welcome> | null} */
   #opening = null;
 
-  /** Counts since the start, and the last latencies in milliseconds. */
-  stats = {
-    connections: 0,
-    resumes: 0,
-    resets: 0,
-    reconnectAttempts: 0,
-    events: 0,
-    warnings: 0,
-    /** @type {number | null} */
-    pingMs: null,
-    /** @type {number | null} */
-    ackMs: null,
-  };
+  /** Counts since the start. */
+  stats = { connections: 0, resumes: 0, resets: 0, reconnectAttempts: 0, events: 0, warnings: 0 };
 
   /** @param {Options} options */
   constructor(options) {
@@ -127,6 +75,7 @@ export class SquallClient extends Emitter {
     this.#codec = options.codec ?? jsonCodec;
     this.#status = options.presence ?? "active";
     this.#position = options.positionStore?.load() ?? null;
+    this.#clock = new LineClock(this.#environment);
     this.#backoff = new Backoff(this.#environment.random);
     this.#outbox = new Outbox(this.#environment, (message) => this.#connection?.send(message));
     this.#typingNotifier = new TypingNotifier(this.#environment, (message) => this.#connection?.send(message));
@@ -177,7 +126,12 @@ export class SquallClient extends Emitter {
 
   /** The time by the server's clock, in milliseconds since the Unix epoch. */
   serverNow() {
-    return this.#environment.now() + this.#clockOffsetMs;
+    return this.#clock.serverNow();
+  }
+
+  /** In milliseconds: the last ping's round trip, the last send's way to its answer. */
+  get latency() {
+    return { pingMs: this.#clock.pingMs, ackMs: this.#clock.ackMs };
   }
 
   /**
@@ -204,12 +158,14 @@ export class SquallClient extends Emitter {
    */
   connect() {
     if (this.#state === "open" && this.#welcome) return Promise.resolve(this.#welcome);
-    const opening = this.#opening ?? this.#newOpening();
+    this.#opening ??= new Deferred();
+    const { promise } = this.#opening;
+    promise.catch(() => {}); // whoever waits is told; nobody has to wait
     if (this.#state === "new" || this.#state === "closed") {
       this.#wakeups.start();
       this.#open();
     }
-    return opening.promise;
+    return promise;
   }
 
   /** Ends the connection. Sends without an answer reject with ClosedError. */
@@ -301,26 +257,10 @@ export class SquallClient extends Emitter {
 
   /** Measures the round trip; `latency` tells the result. */
   ping() {
-    if (this.#state !== "open" || this.#pings.length >= PINGS_MAX) return;
-    this.#ask(this.#environment.now());
+    if (this.#state === "open") this.#ask(true);
   }
 
   // The connection's life.
-
-  #newOpening() {
-    /** @type {(welcome: Welcome) => void} */
-    let resolve = () => {};
-    /** @type {(error: Error) => void} */
-    let reject = () => {};
-    /** @type {Promise<Welcome>} */
-    const promise = new Promise((yes, no) => {
-      resolve = yes;
-      reject = no;
-    });
-    promise.catch(() => {}); // whoever waits is told; nobody has to wait
-    this.#opening = { promise, resolve, reject };
-    return this.#opening;
-  }
 
   #open() {
     /** @type {Position | null} */
@@ -336,7 +276,7 @@ export class SquallClient extends Emitter {
       onWelcome: (welcome) => this.#handleWelcome(welcome, named === null),
       onMessage: (message) => this.#handleMessage(message),
       onMalformed: (error) => this.#warn(error),
-      onDoubt: () => this.#ask(null),
+      onDoubt: () => this.#ask(false),
       onEnd: (end) => this.#handleEnd(end),
     });
     this.#connection = connection;
@@ -360,7 +300,7 @@ export class SquallClient extends Emitter {
   #handleWelcome(welcome, fresh) {
     this.#welcome = welcome;
     this.#position = welcome.position;
-    this.#setClock(welcome.time_ms);
+    this.#clock.set(welcome.time_ms);
     this.#backoff.reset();
     this.stats.connections += 1;
     this.#resumeIsFresh = !fresh;
@@ -387,12 +327,12 @@ export class SquallClient extends Emitter {
     this.#connection = null;
     this.#environment.clearTimeout(this.#goawayTimer);
     this.#environment.clearTimeout(this.#retryTimer);
-    this.#pings = [];
+    this.#clock.forget();
     this.#outbox.pause();
     this.#typingNotifier.sent();
     this.#typingTracker.clear();
     if (this.#state !== "open") return;
-    this.#presence.handleLoss(this.#lastMessageAt + this.#clockOffsetMs);
+    this.#presence.handleLoss(this.#clock.heardMs);
     this.emit("presence", this.#presence);
   }
 
@@ -432,7 +372,7 @@ export class SquallClient extends Emitter {
 
   /** @param {ServerMessage} message */
   #handleMessage(message) {
-    this.#lastMessageAt = this.#environment.now();
+    this.#clock.heard();
     switch (message.type) {
       case "event":
         return this.#handleEvent(message);
@@ -453,10 +393,11 @@ export class SquallClient extends Emitter {
       case "typing":
         return this.#typingTracker.handleTyping(message, this.userId ?? -1);
       case "ping":
-        this.#setClock(message.time_ms);
+        this.#clock.set(message.time_ms);
         return this.#connection?.send({ type: "pong", active: this.#status === "active" });
       case "pong":
-        return this.#handlePong(message);
+        if (this.#clock.answer(message.time_ms)) this.emit("latency", this.latency);
+        return;
       case "goaway":
         return this.#handleGoaway(message);
       case "error":
@@ -510,8 +451,8 @@ export class SquallClient extends Emitter {
   #handleAnswer(message) {
     const entry = this.#outbox.handleAnswer(message);
     if (!entry) return;
-    this.stats.ackMs = this.#environment.now() - entry.addedAt;
-    this.#emitLatency();
+    this.#clock.ackMs = this.#environment.now() - entry.addedAt;
+    this.emit("latency", this.latency);
   }
 
   /** @param {import("./types.js").PresenceDiff} diff */
@@ -519,15 +460,6 @@ export class SquallClient extends Emitter {
     const outcome = this.#presence.handleDiff(diff);
     if (outcome === "ask") this.#connection?.send({ type: "presence_request" });
     if (outcome === "applied") this.emit("presence", this.#presence);
-  }
-
-  /** @param {import("./types.js").PongMessage} message */
-  #handlePong(message) {
-    const askedAt = this.#pings.shift() ?? null;
-    if (askedAt === null) return;
-    this.stats.pingMs = this.#environment.now() - askedAt;
-    this.#setClock(message.time_ms);
-    this.#emitLatency();
   }
 
   /** @param {import("./types.js").GoawayMessage} message */
@@ -570,20 +502,9 @@ export class SquallClient extends Emitter {
     return this.#outbox.add(message);
   }
 
-  /** @param {number | null} measuredFrom */
-  #ask(measuredFrom) {
-    this.#pings.push(measuredFrom);
-    this.#connection?.send({ type: "ping" });
-  }
-
-  /** @param {number} timeMs */
-  #setClock(timeMs) {
-    this.#lastMessageAt = this.#environment.now();
-    this.#clockOffsetMs = timeMs - this.#lastMessageAt;
-  }
-
-  #emitLatency() {
-    this.emit("latency", { pingMs: this.stats.pingMs, ackMs: this.stats.ackMs });
+  /** @param {boolean} isMeasured */
+  #ask(isMeasured) {
+    if (this.#clock.ask(isMeasured)) this.#connection?.send({ type: "ping" });
   }
 
   #savePosition() {
@@ -602,24 +523,6 @@ export class SquallClient extends Emitter {
   }
 }
 
-/**
- * Half a surrogate pair is no text for the server, which would end the connection over it.
- * @param {string} text
- */
-function wellFormed(text) {
-  return text.replace(/\p{Surrogate}/gu, "\uFFFD");
-}
-
-/**
- * @param {Destination} to
- * @returns {Destination}
- */
-function wellFormedDestination(to) {
-  return "user_ids" in to ? { user_ids: to.user_ids } : { stream_id: to.stream_id, topic: wellFormed(to.topic) };
-}
-
 /** Until `welcome` tells them: SPEC.md, section 10. */
 const FRAME_BYTES_MAX = 65_536;
 const SENDS_IN_FLIGHT = 256;
-/** More unanswered pings than this tell nothing new. */
-const PINGS_MAX = 8;

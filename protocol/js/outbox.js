@@ -1,3 +1,4 @@
+import { Deferred } from "./deferred.js";
 import { OutboxFullError, RefusedError } from "./errors.js";
 
 /** @typedef {import("./environment.js").Environment} Environment */
@@ -71,15 +72,8 @@ export class Outbox {
     const known = this.#entries.get(message.send_id);
     if (known) return known.promise;
     if (this.#entries.size >= ENTRIES_MAX) return Promise.reject(new OutboxFullError(ENTRIES_MAX));
-    /** @type {(answer: Answer) => void} */
-    let resolve = () => {};
-    /** @type {(error: Error) => void} */
-    let reject = () => {};
-    /** @type {Promise<Answer>} */
-    const promise = new Promise((yes, no) => {
-      resolve = yes;
-      reject = no;
-    });
+    /** @type {Deferred<Answer>} */
+    const { promise, resolve, reject } = new Deferred();
     const addedAt = this.#environment.now();
     this.#entries.set(message.send_id, { message, inFlight: false, addedAt, promise, resolve, reject });
     this.#pump();

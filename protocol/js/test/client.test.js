@@ -138,7 +138,7 @@ test("a send resolves with its message's id and place", async () => {
   socket.say({ type: "sent", send_id: message.send_id, message_id: 907, sequence: 43 });
   assert.deepEqual(await sent, { message_id: 907, sequence: 43 });
   assert.equal(client.unanswered, 0);
-  assert.equal(client.stats.ackMs, 30);
+  assert.equal(client.latency.ackMs, 30);
 });
 
 test("a send made before the session is open goes out with it", async () => {
