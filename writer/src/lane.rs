@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use squall_bus::Bus;
 use squall_protocol::frame::{Frame, Publication};
@@ -12,6 +11,7 @@ use squall_protocol::link::{Refusal, RefusalCode};
 use squall_protocol::{RealmId, SessionId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::change::{Outcome, Request};
 use crate::clock::now_s;

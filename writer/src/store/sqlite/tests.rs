@@ -1,0 +1,66 @@
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::conformance::conformance;
+
+fn open() -> (Arc<dyn Store>, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    (Arc::new(SqliteStore::open(dir.path(), 2).unwrap()), dir)
+}
+
+conformance!(open());
+
+#[tokio::test]
+async fn a_directory_has_one_holder_and_keeps_what_it_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("below/data");
+    let store = SqliteStore::open(&path, 1).unwrap();
+    assert!(matches!(SqliteStore::open(&path, 1), Err(FileError::InUse { .. })));
+    store.create_realm("R".into(), Epoch(1)).await.unwrap();
+    store.close().await;
+    let again = SqliteStore::open(&path, 1).unwrap();
+    assert_eq!(again.realms().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_newer_file_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(SqliteStore::open(dir.path(), 1).unwrap());
+    let connection = Connection::open(dir.path().join("squall.sqlite")).unwrap();
+    connection.pragma_update(None, "user_version", 1000).unwrap();
+    drop(connection);
+    assert!(matches!(SqliteStore::open(dir.path(), 1), Err(FileError::Newer { found: 1000, .. })));
+}
+
+#[test]
+fn what_is_no_directory_is_no_data_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    assert!(matches!(SqliteStore::open(&file, 1), Err(FileError::Io { .. })));
+    std::fs::write(dir.path().join("squall.sqlite"), "not a database, though it is long enough").unwrap();
+    assert!(matches!(SqliteStore::open(dir.path(), 1), Err(FileError::Sqlite { .. })));
+}
+
+#[tokio::test]
+async fn a_panic_costs_its_own_work_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(dir.path(), 1).unwrap();
+    let work = |tx: &Transaction<'_>| -> Result<(), Failure> {
+        tx.execute("INSERT INTO realms (name, name_key, epoch, created_s) VALUES ('R', 'r', 1, 1)", [])?;
+        panic!("on purpose")
+    };
+    assert!(matches!(store.write(work).await, Err(StoreError::Unavailable(_))));
+    assert!(store.realms().await.unwrap().is_empty(), "rolled back");
+    assert!(store.create_realm("R".into(), Epoch(1)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_reading_connection_cannot_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(dir.path(), 1).unwrap();
+    let result = store.read(|tx| Ok(tx.execute("DELETE FROM realms", [])?)).await;
+    assert!(matches!(result, Err(StoreError::Unavailable(_))));
+}
