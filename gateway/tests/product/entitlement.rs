@@ -155,7 +155,8 @@ async fn an_outsider_of_a_direct_conversation_finds_nothing_by_http() {
     let server = Server::start().await;
     let pair = server.direct(&["ada", "bruno"]).await;
     server.client("ada").await.say_in(&pair, "just you").await;
-    assert_eq!(server.api("bruno").contents(&json!([["is", "private"]])).await, ["just you"]);
+    let own = server.api("bruno").contents(&json!([["is", "private"]])).await;
+    assert_eq!(own.last().unwrap(), "just you");
     let all = server.api("chidi").contents(&json!([])).await;
     assert!(!all.contains(&"just you".to_owned()), "{all:?}");
 }

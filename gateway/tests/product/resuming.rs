@@ -3,6 +3,7 @@
 use squall_protocol::server_message::ResetReason;
 use squall_protocol::{Epoch, Mark, Position, Sequence};
 
+use crate::support::api::succeeded;
 use crate::support::server::Server;
 
 #[tokio::test]
@@ -153,8 +154,8 @@ async fn assert_reset(reason: ResetReason, forge: impl FnOnce(Position) -> Posit
     assert_eq!(bruno.expect_reset(reason).await, ada.position());
     ada.say_in(&lunch, "after").await;
     bruno.expect_message("after").await;
-    let answer = server.api("bruno").get("messages", &[("anchor", "newest"), ("num_before", "1")]).await;
-    let as_of = &answer.json()["as_of"];
+    let newest = [("anchor", "newest"), ("num_before", "1"), ("num_after", "0")];
+    let as_of = succeeded(&server.api("bruno").get("messages", &newest).await)["as_of"].clone();
     assert!(as_of["sequence"].as_u64().unwrap() >= ada.position().sequence.0, "{as_of}");
     assert_eq!(as_of["epoch"].as_u64().unwrap(), ada.position().epoch.0);
 }

@@ -1,6 +1,6 @@
 //! Who reads slowly, or not at all for a while, delays nobody and loses nothing.
 
-use squall_protocol::Destination;
+use squall_protocol::{CloseCode, Destination};
 
 use crate::support::client::{Client, Opening};
 use crate::support::line::Line;
@@ -8,10 +8,11 @@ use crate::support::server::Server;
 
 /// What a socket that is not read can hold on this side.
 const NARROW_BYTES: u32 = 16 * 1024;
-/// Enough to fill what the kernel holds for an unread socket (about 4 MiB on the server's side) and to go
-/// past what the node keeps in memory of a realm (8 MiB).
-const MESSAGES: usize = 1_600;
 const CONTENT_CHARS: usize = 8_000;
+/// More than the kernel holds for an unread socket (under 3 MiB), less than the node keeps in memory of a
+/// realm (8 MiB, each event's body and its frame counted).
+const WITHIN_MEMORY: usize = 450;
+const PAST_MEMORY: usize = 1_200;
 
 #[tokio::test]
 async fn who_reads_again_gets_everything_in_order_and_delays_nobody_meanwhile() {
@@ -19,10 +20,22 @@ async fn who_reads_again_gets_everything_in_order_and_delays_nobody_meanwhile() 
     let lunch = server.topic("general", "lunch").await;
     let (mut ada, mut bruno) = (server.client("ada").await, server.client("bruno").await);
     let mut paused = narrow_client(&server, "chidi").await;
-    let contents = say_much(&mut ada, &mut bruno, &lunch).await;
+    let contents = say_much(&mut ada, &mut bruno, &lunch, WITHIN_MEMORY).await;
     paused.expect_messages(&contents).await;
     ada.say_in(&lunch, "the end").await;
     paused.expect_message("the end").await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_slow_reader_is_not_in_its_socket() {
+    let mut server = Server::start().await;
+    let lunch = server.topic("general", "lunch").await;
+    let (mut ada, mut bruno) = (server.client("ada").await, server.client("bruno").await);
+    let mut paused = narrow_client(&server, "chidi").await;
+    let contents = say_much(&mut ada, &mut bruno, &lunch, WITHIN_MEMORY).await;
+    server.kill_9();
+    let in_the_kernel = paused.messages_to_the_end().await.len();
+    assert!(in_the_kernel < contents.len(), "the kernel took all {in_the_kernel}: nobody was slow");
 }
 
 #[tokio::test]
@@ -31,13 +44,28 @@ async fn who_gives_up_and_resumes_gets_everything_in_order() {
     let lunch = server.topic("general", "lunch").await;
     let (mut ada, mut bruno) = (server.client("ada").await, server.client("bruno").await);
     let mut paused = narrow_client(&server, "chidi").await;
-    let contents = say_much(&mut ada, &mut bruno, &lunch).await;
+    let contents = say_much(&mut ada, &mut bruno, &lunch, WITHIN_MEMORY).await;
     // Some of it was read before the line broke, in the middle of what the socket held.
     let (read, unread) = contents.split_at(10);
     paused.expect_messages(read).await;
     let position = paused.disconnect();
     let mut chidi = server.resume("chidi", position).await;
     chidi.expect_messages(unread).await;
+}
+
+#[tokio::test]
+async fn who_falls_behind_what_memory_holds_is_closed_with_4200_and_resumes_without_loss() {
+    let server = Server::start().await;
+    let lunch = server.topic("general", "lunch").await;
+    let (mut ada, mut bruno) = (server.client("ada").await, server.client("bruno").await);
+    let mut paused = narrow_client(&server, "chidi").await;
+    let contents = say_much(&mut ada, &mut bruno, &lunch, PAST_MEMORY).await;
+    let read = paused.messages_to_the_end().await;
+    paused.assert_closed(CloseCode::SlowConsumer).await;
+    assert_eq!(read, contents[..read.len()]);
+    let position = paused.disconnect();
+    let mut chidi = server.resume("chidi", position).await;
+    chidi.expect_messages(&contents[read.len()..]).await;
 }
 
 #[tokio::test]
@@ -61,9 +89,9 @@ async fn narrow_client(server: &Server, name: &str) -> Client {
 }
 
 /// Ada says much and bruno hears each message in time, whoever else does not read.
-async fn say_much(ada: &mut Client, bruno: &mut Client, to: &Destination) -> Vec<String> {
+async fn say_much(ada: &mut Client, bruno: &mut Client, to: &Destination, count: usize) -> Vec<String> {
     let padding = "x".repeat(CONTENT_CHARS);
-    let contents: Vec<String> = (0..MESSAGES).map(|number| format!("{number} {padding}")).collect();
+    let contents: Vec<String> = (0..count).map(|number| format!("{number} {padding}")).collect();
     for batch in contents.chunks(50) {
         for content in batch {
             ada.send(to, content).await;

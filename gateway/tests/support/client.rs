@@ -351,6 +351,21 @@ impl Client {
         within("the end of the connection", async { while self.take_next().await {} }).await;
     }
 
+    /// The contents of all messages up to the end of the connection.
+    pub(crate) async fn messages_to_the_end(&mut self) -> Vec<String> {
+        self.expect_broken().await;
+        let contents = self.events.drain(..).filter_map(|(_, event)| match event {
+            Event::Message(message) => Some(message.content),
+            Event::StreamCreated { .. }
+            | Event::MembersAdded { .. }
+            | Event::MembersRemoved { .. }
+            | Event::UserAdded { .. }
+            | Event::UserUpdated { .. }
+            | Event::CredentialChanged { .. } => None,
+        });
+        contents.collect()
+    }
+
     /// Reads until `find` finds something.
     async fn until<T>(&mut self, what: &str, mut find: impl FnMut(&mut Self) -> Option<T>) -> T {
         within(what, async {
