@@ -313,3 +313,6 @@ fn respond(answers: &[Value]) -> Response {
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -403,3 +403,6 @@ async fn prune(store: Arc<dyn Store>, window: Duration) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::answer::ApiError;
 
@@ -66,9 +66,11 @@ impl Params {
         what: &str,
     ) -> Result<Option<T>, ApiError> {
         let Some(text) = self.text(name) else { return Ok(None) };
-        match serde_json::from_str(text) {
-            Ok(value) => Ok(Some(value)),
-            Err(error) if error.is_data() => Err(ApiError::invalid(name, &format!("is not {what}"))),
+        if let Ok(value) = serde_json::from_str(text) {
+            return Ok(Some(value));
+        }
+        match serde_json::from_str::<IgnoredAny>(text) {
+            Ok(_) => Err(ApiError::invalid(name, &format!("is not {what}"))),
             Err(_) => Err(ApiError::invalid(name, "is not valid JSON")),
         }
     }
