@@ -123,10 +123,12 @@ export class App {
     if ("user_ids" in to || to.topic !== "") this.#session.realm.watch(to);
   }
 
-  /** The first conversation of a page that was opened without one. */
+  /** The first conversation of a page that was opened without one, or whose stream is no more to be seen. */
   #openFirst() {
     const session = this.#session;
-    if (session.to || session.realm.status !== "ready") return;
+    const { to, realm } = session;
+    const isLost = to !== null && "stream_id" in to && !realm.streams.has(to.stream_id);
+    if ((to && !isLost) || realm.status !== "ready") return;
     const streams = session.subscriptions();
     const stream = streams.find(({ name }) => name === "general") ?? streams[0];
     if (stream && session.realm.topics(stream.stream_id)) {

@@ -1,4 +1,4 @@
-const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const day = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
 const dayWithYear = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
@@ -38,6 +38,16 @@ export function formatAgo(ms, nowMs) {
   if (age < DAY_MS) return `${Math.floor(age / HOUR_MS)} h ago`;
   if (age < 2 * DAY_MS) return "yesterday";
   return age < 60 * DAY_MS ? `${Math.floor(age / DAY_MS)} days ago` : `on ${dayWithYear.format(ms)}`;
+}
+
+/**
+ * How long something has lasted.
+ * @param {number} ms
+ */
+export function formatSpan(ms) {
+  if (ms < MINUTE_MS) return `${Math.max(0, Math.floor(ms / 1_000))} s`;
+  if (ms < HOUR_MS) return `${Math.floor(ms / MINUTE_MS)} min`;
+  return `${Math.floor(ms / HOUR_MS)} h ${Math.floor((ms % HOUR_MS) / MINUTE_MS)} min`;
 }
 
 /** @param {number | null} ms */

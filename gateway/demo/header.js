@@ -42,7 +42,7 @@ export class Header {
   renderConnection() {
     const { client, realm } = this.#session;
     const words = client.state === "open" && realm.status === "loading" ? "Catching up" : CONNECTION[client.state];
-    const latency = client.state === "open" && client.stats.pingMs !== null ? formatLatency(client.stats.pingMs) : null;
+    const latency = client.state === "open" && client.latency.pingMs !== null ? formatLatency(client.latency.pingMs) : null;
     setData(this.#connection, { state: client.state, realm: realm.status });
     fill(
       this.#connection,

@@ -169,15 +169,15 @@ export class Sidebar {
   }
 
   #renderOwn() {
-    const { account, client } = this.#session;
-    const own = { user_id: this.#session.ownId, full_name: account.full_name };
+    const { account, client, realm } = this.#session;
+    const own = realm.users.get(this.#session.ownId) ?? { user_id: this.#session.ownId, full_name: account.full_name };
     const change = this.#rows.get("leave", () =>
       h("button", { class: "button quiet", type: "button", data: { testid: "switch-user" }, on: { click: this.#options.onLeave } }, "Switch"),
     );
     fill(
       this.#own,
       avatar(own, { presence: presenceDot(client.presenceOf(own.user_id)) }),
-      h("span", { class: "own-text" }, h("span", { class: "own-name" }, account.full_name), h("span", { class: "own-email" }, account.email)),
+      h("span", { class: "own-text" }, h("span", { class: "own-name" }, own.full_name), h("span", { class: "own-email" }, account.email)),
       change,
     );
   }

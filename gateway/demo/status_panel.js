@@ -1,6 +1,6 @@
 import { closeReason } from "/protocol/js/close_codes.js";
 import { fill, h, setData } from "./dom.js";
-import { formatLatency, formatNumber } from "./format.js";
+import { formatLatency, formatNumber, formatSpan } from "./format.js";
 import { icon } from "./icons.js";
 
 /** @typedef {import("./session.js").Session} Session */
@@ -14,6 +14,7 @@ export class StatusPanel {
   #cut;
   /** When the next attempt is due. @type {number | null} */
   #retryAt = null;
+  #openedAt = 0;
   /** @type {Error | null} */
   #closedBy = null;
 
@@ -22,7 +23,7 @@ export class StatusPanel {
     this.#session = session;
     const row = (/** @type {string} */ name, /** @type {string} */ label) => {
       const value = h("dd", { data: { testid: `stat-${name}` } });
-      return { name, value, elements: [h("dt", {}, label), value] };
+      return { name, value, element: h("div", {}, h("dt", {}, label), value) };
     };
     const rows = [
       row("epoch", "Epoch"),
@@ -43,9 +44,10 @@ export class StatusPanel {
       { class: "status", data: { testid: "status-panel" } },
       h("div", { class: "section-head" }, h("h2", {}, "Connection"), this.#cut),
       h("p", { class: "status-line" }, this.#lamp, this.#state),
-      h("dl", {}, rows.map(({ elements }) => elements)),
+      h("dl", {}, rows.map(({ element }) => element)),
     );
-    session.client.on("state", ({ retryMs, error }) => {
+    session.client.on("state", ({ state, retryMs, error }) => {
+      if (state === "open") this.#openedAt = Date.now();
       this.#retryAt = retryMs === null ? null : Date.now() + retryMs;
       this.#closedBy = error;
     });
@@ -56,14 +58,14 @@ export class StatusPanel {
     const { stats, position } = client;
     setData(this.element, { state: client.state });
     fill(this.#state, this.#words());
-    fill(this.#cut, client.state === "closed" ? "Connect" : client.state === "waiting" ? "Now" : [icon("cut"), "Cut line"]);
+    fill(this.#cut, client.state === "closed" ? "Connect" : client.state === "waiting" ? "Try now" : [icon("cut"), "Cut line"]);
     this.#cut.title = client.state === "open" ? "Drop the connection to see it come back" : "Connect now";
     this.#cut.disabled = client.state === "connecting" || client.state === "new";
     this.#put("epoch", position ? String(position.epoch) : "–");
     this.#put("sequence", position ? formatNumber(position.sequence) : "–");
     this.#put("mark", position ? position.mark.toString(16).padStart(8, "0") : "–");
-    this.#put("ping", formatLatency(client.state === "open" ? stats.pingMs : null));
-    this.#put("ack", formatLatency(stats.ackMs));
+    this.#put("ping", formatLatency(client.state === "open" ? client.latency.pingMs : null));
+    this.#put("ack", formatLatency(client.latency.ackMs));
     this.#put("events", formatNumber(stats.events));
     this.#put("resumes", formatNumber(stats.resumes));
     this.#put("resets", formatNumber(stats.resets));
@@ -74,7 +76,7 @@ export class StatusPanel {
 
   #words() {
     const { client, realm } = this.#session;
-    if (client.state === "open") return realm.status === "loading" ? "Catching up" : `Connected, session ${client.welcome?.session_id}`;
+    if (client.state === "open") return realm.status === "loading" ? "Catching up" : `Connected for ${formatSpan(Date.now() - this.#openedAt)}`;
     if (client.state === "waiting") return `Next try in ${Math.max(0, Math.ceil(((this.#retryAt ?? 0) - Date.now()) / 1000))} s`;
     if (client.state === "closed") return this.#closedBy?.message || closeReason(1006);
     return "Connecting";

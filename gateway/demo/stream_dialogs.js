@@ -45,9 +45,11 @@ export class StreamDialogs {
   }
 
   /** @param {number} streamId */
-  showInvite(streamId) {
+  async showInvite(streamId) {
+    // Without the list all are offered: adding a member again changes nothing.
+    const members = await this.#session.api.members(streamId).catch(() => []);
     const fault = h("p", { class: "fault", role: "alert" });
-    const choice = new PeopleChoice(this.#session);
+    const choice = new PeopleChoice(this.#session, members);
     const add = h("button", { class: "button primary wide", type: "button", data: { testid: "invite-submit" } }, "Add");
     const run = async () => {
       if (choice.userIds.length === 0) return;
@@ -56,10 +58,6 @@ export class StreamDialogs {
     };
     add.addEventListener("click", () => this.#attempt(add, fault, run));
     this.#show(`Add people to ${this.#session.stream(streamId)?.name ?? "the stream"}`, null, choice.element, fault, add);
-    this.#session.api.members(streamId).then(
-      (members) => choice.without(members),
-      () => {}, // all are offered: adding a member again changes nothing
-    );
   }
 
   /** @param {number} streamId */
@@ -80,7 +78,7 @@ export class StreamDialogs {
     const name = h("input", { type: "text", required: true, maxlength: "60", autocomplete: "off", data: { testid: "stream-name" } });
     const description = h("input", { type: "text", autocomplete: "off", data: { testid: "stream-description" } });
     const inviteOnly = h("input", { type: "checkbox", data: { testid: "stream-invite-only" } });
-    const choice = new PeopleChoice(this.#session);
+    const choice = new PeopleChoice(this.#session, []);
     const fault = h("p", { class: "fault", role: "alert" });
     const create = h("button", { class: "button primary wide", type: "submit", data: { testid: "stream-submit" } }, "Create");
     const run = async () => {
@@ -178,30 +176,22 @@ export class StreamDialogs {
 
 /** A list of people with a box each. */
 class PeopleChoice {
-  #session;
   /** @type {Map<number, HTMLInputElement>} */
-  #boxes = new Map();
+  #boxes;
 
-  /** @param {Session} session */
-  constructor(session) {
-    this.#session = session;
-    this.element = h("ul", { class: "choice" });
-    this.without([]);
+  /**
+   * @param {Session} session
+   * @param {number[]} without not offered; nor is the user itself
+   */
+  constructor(session, without) {
+    const offered = [...session.realm.users.values()].filter(({ user_id, is_active }) => is_active && user_id !== session.ownId && !without.includes(user_id));
+    this.#boxes = new Map(offered.map((user) => [user.user_id, h("input", { type: "checkbox", data: { testid: `choose-${session.slug(user)}` } })]));
+    const rows = offered.map((user) => h("li", {}, h("label", { class: "check" }, this.#boxes.get(user.user_id), avatar(user), h("span", {}, user.full_name))));
+    this.element = h("ul", { class: "choice" }, rows.length > 0 ? rows : h("li", { class: "hint" }, "Everybody is in it already."));
   }
 
   /** Those whose boxes are ticked. */
   get userIds() {
     return [...this.#boxes].filter(([, box]) => box.checked).map(([userId]) => userId);
-  }
-
-  /** @param {number[]} userIds not offered */
-  without(userIds) {
-    const { realm, ownId } = this.#session;
-    const offered = [...realm.users.values()].filter(({ user_id, is_active }) => is_active && user_id !== ownId && !userIds.includes(user_id));
-    this.#boxes = new Map(
-      offered.map((user) => [user.user_id, h("input", { type: "checkbox", data: { testid: `choose-${this.#session.slug(user)}` } })]),
-    );
-    const rows = offered.map((user) => h("li", {}, h("label", { class: "check" }, this.#boxes.get(user.user_id), avatar(user), h("span", {}, user.full_name))));
-    fill(this.element, rows.length > 0 ? rows : h("li", { class: "hint" }, "Everybody is in it already."));
   }
 }

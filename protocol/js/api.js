@@ -18,6 +18,7 @@ import { ApiError } from "./errors.js";
 
 /** The HTTP API beside the WebSocket: state and history. Its answers are told in the protocol's words. */
 export class Api {
+  #email;
   #base;
   #authorization;
   #fetch;
@@ -30,6 +31,7 @@ export class Api {
    * @param {typeof globalThis.fetch} [options.fetch]
    */
   constructor({ base, email, key, fetch = (input, init) => globalThis.fetch(input, init) }) {
+    this.#email = email;
     this.#base = base.replace(/\/+$/, "");
     this.#authorization = `Basic ${base64(`${email}:${key}`)}`;
     this.#fetch = fetch;
@@ -131,7 +133,8 @@ export class Api {
     const parameters = {
       subscriptions: [{ name, description }],
       invite_only: inviteOnly,
-      ...(userEmails.length > 0 ? { principals: userEmails } : {}),
+      // Named users are made members instead of the caller, so the caller names itself too.
+      ...(userEmails.length > 0 ? { principals: [...new Set([this.#email, ...userEmails])] } : {}),
     };
     return this.request("POST", "users/me/subscriptions", parameters, signal);
   }
@@ -190,7 +193,8 @@ async function read(response) {
   } catch {
     // An answer cut off or of a proxy: told by its status below.
   }
-  throw new ApiError(response.ok ? 0 : response.status, "BAD_ANSWER", `an answer that is not the API's (status ${response.status})`, null);
+  const words = `an answer that is not the API's (status ${response.status})`;
+  throw new ApiError(response.ok ? 0 : response.status, "BAD_ANSWER", words, retryAfterMs(response, {}));
 }
 
 /**

@@ -382,7 +382,8 @@ export class Realm extends Emitter {
     for (const [key, { to, count }] of this.#watched) {
       const conversation = state.conversation(to);
       conversation.watchers = count;
-      if (!conversation.loaded && !this.#refusals.has(key)) fetches.push(this.#fetchNewest(state, conversation));
+      const isKnown = "user_ids" in to || state.streams.has(to.stream_id);
+      if (isKnown && !conversation.loaded && !this.#refusals.has(key)) fetches.push(this.#fetchNewest(state, conversation));
     }
     return fetches;
   }
