@@ -33,9 +33,9 @@ pub(crate) enum Change {
     /// A stream with its first members, by the operator.
     CreateStream { stream: NewStream, user_ids: Vec<UserId> },
     /// A user's name, role or standing, by the operator.
-    ChangeUser { user_id: UserId, change: UserChange },
+    UpdateUser { user_id: UserId, change: UserChange },
     /// A user's API key, by the operator.
-    ChangeKey { user_id: UserId, key: KeyHash },
+    RotateKey { user_id: UserId, key: KeyHash },
 }
 
 /// A user's wish to be in streams, or have others in them.
@@ -125,8 +125,8 @@ impl Request {
             Change::Send { .. }
             | Change::Subscribe { .. }
             | Change::Unsubscribe { .. }
-            | Change::ChangeUser { .. }
-            | Change::ChangeKey { .. } => 1,
+            | Change::UpdateUser { .. }
+            | Change::RotateKey { .. } => 1,
             Change::Enter(enter) => 2 * enter.streams.len(),
             Change::CreateUsers { users, .. } => {
                 let streams: BTreeSet<_> = users.iter().flat_map(|user| &user.streams).collect();
@@ -148,7 +148,7 @@ impl Request {
                 Change::Enter(enter) => FIXED * enter.streams.len() + 4 * enter.user_ids.len(),
                 Change::CreateUsers { users, .. } => 2 * FIXED * users.len(),
                 Change::CreateStream { user_ids, .. } => FIXED + 4 * user_ids.len(),
-                Change::ChangeUser { .. } | Change::ChangeKey { .. } => 0,
+                Change::UpdateUser { .. } | Change::RotateKey { .. } => 0,
             }
     }
 }

@@ -115,8 +115,8 @@ impl Ledger {
             Change::Enter(enter) => self.enter(enter),
             Change::CreateUsers { users, keys } => self.create_users(users, keys),
             Change::CreateStream { stream, user_ids } => self.create_stream_for(stream, user_ids),
-            Change::ChangeUser { user_id, change } => self.change_user(*user_id, change),
-            Change::ChangeKey { user_id, key } => self.change_key(*user_id, *key),
+            Change::UpdateUser { user_id, change } => self.change_user(*user_id, change),
+            Change::RotateKey { user_id, key } => self.change_key(*user_id, *key),
         };
         outcome.unwrap_or_else(|(code, message)| Outcome::refused(code, message))
     }

@@ -228,14 +228,14 @@ impl Writer {
         user_id: UserId,
         change: UserChange,
     ) -> Result<Sequence, Refusal> {
-        let request = Request { realm_id, change: Change::ChangeUser { user_id, change } };
+        let request = Request { realm_id, change: Change::UpdateUser { user_id, change } };
         done(self.apply_one(request).await)
     }
 
     /// Gives a user a new key; the old one and its sessions end.
     pub async fn change_key(&self, realm_id: RealmId, user_id: UserId) -> Result<ApiKey, Refusal> {
         let key = ApiKey::random();
-        let request = Request { realm_id, change: Change::ChangeKey { user_id, key: key.hash() } };
+        let request = Request { realm_id, change: Change::RotateKey { user_id, key: key.hash() } };
         done(self.apply_one(request).await).map(|_| key)
     }
 

@@ -102,7 +102,7 @@ impl Needs {
                 self.users.extend(user_ids);
                 self.new_streams += 1;
             }
-            Change::ChangeUser { user_id, .. } | Change::ChangeKey { user_id, .. } => {
+            Change::UpdateUser { user_id, .. } | Change::RotateKey { user_id, .. } => {
                 self.users.insert(*user_id);
             }
         }

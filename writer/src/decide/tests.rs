@@ -1,4 +1,5 @@
 //! One realm in memory stands for every database: facts are read from it and rows stored in it.
+#![allow(clippy::wildcard_enum_match_arm, reason = "whatever else came is a failed test")]
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -359,7 +360,7 @@ fn what_is_so_already_is_done_without_an_event() {
     assert_eq!(tables.apply_one(unsubscribe(OTHER, GENERAL, &[])), nothing);
     assert_eq!(tables.apply_one(unsubscribe(ADMIN, GENERAL, &[OTHER])), nothing);
     let same = UserChange { role: Some(Role::Admin), is_active: Some(true), ..UserChange::default() };
-    assert_eq!(tables.apply_one(Change::ChangeUser { user_id: ADMIN, change: same }), nothing);
+    assert_eq!(tables.apply_one(Change::UpdateUser { user_id: ADMIN, change: same }), nothing);
     assert!(tables.events.is_empty());
     assert_eq!(tables.head.mark, Mark(5), "and the head keeps its mark");
 }
@@ -481,10 +482,10 @@ fn a_deactivation_and_a_new_key_are_credential_changes_a_new_role_is_none() {
     let change = |role, is_active| UserChange { full_name: None, role, is_active };
     let key = ApiKey::random().hash();
     let requests = [
-        request(Change::ChangeUser { user_id: OTHER, change: change(Some(Role::Guest), None) }),
-        request(Change::ChangeUser { user_id: MEMBER, change: change(None, Some(false)) }),
-        request(Change::ChangeUser { user_id: GONE, change: change(None, Some(true)) }),
-        request(Change::ChangeKey { user_id: ADMIN, key }),
+        request(Change::UpdateUser { user_id: OTHER, change: change(Some(Role::Guest), None) }),
+        request(Change::UpdateUser { user_id: MEMBER, change: change(None, Some(false)) }),
+        request(Change::UpdateUser { user_id: GONE, change: change(None, Some(true)) }),
+        request(Change::RotateKey { user_id: ADMIN, key }),
         request(send(MEMBER, GENERAL, "a", "too late")),
     ];
     let stamp = Stamp { now_s: 1, mark: Mark(9) };
@@ -500,10 +501,10 @@ fn a_deactivation_and_a_new_key_are_credential_changes_a_new_role_is_none() {
     let event = json::decode_event(&decision.rows.events[0].body).unwrap();
     assert_eq!(event, Event::UserUpdated { user, previous });
     tables.store(&decision);
-    let nobody = Change::ChangeKey { user_id: STRANGER, key };
+    let nobody = Change::RotateKey { user_id: STRANGER, key };
     assert_eq!(tables.refusal(nobody), RefusalCode::UnknownUser);
     let nameless = UserChange { full_name: Some(" ".into()), ..UserChange::default() };
-    let nameless = Change::ChangeUser { user_id: ADMIN, change: nameless };
+    let nameless = Change::UpdateUser { user_id: ADMIN, change: nameless };
     assert_eq!(tables.refusal(nameless), RefusalCode::InvalidContent);
 }
 

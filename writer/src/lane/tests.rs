@@ -1,3 +1,5 @@
+#![allow(clippy::wildcard_enum_match_arm, reason = "whatever else came is a failed test")]
+
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -14,12 +16,14 @@ use crate::store::StoreError;
 const REALM: RealmId = RealmId(1);
 const OTHER_REALM: RealmId = RealmId(2);
 
+/// Whether a group with these contents fails.
+type Fails = dyn Fn(&[String]) -> bool + Send + Sync;
+
 /// A database that takes everything when it is let, and fails when it is told.
 struct Script {
     /// A commit waits for one.
     permits: Semaphore,
-    /// Whether a group with this content fails.
-    fails: Box<dyn Fn(&[String]) -> bool + Send + Sync>,
+    fails: Box<Fails>,
     /// What was committed: group by group, the contents in their order.
     committed: Mutex<Vec<Vec<String>>>,
 }

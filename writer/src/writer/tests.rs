@@ -132,7 +132,7 @@ async fn thousands_of_users_are_made_in_bounded_transactions() {
         full_name: format!("User {n}"),
         role: Role::Member,
         is_bot: false,
-        streams: if n % 2 == 0 { vec!["general".into()] } else { vec![] },
+        streams: if n.is_multiple_of(2) { vec!["general".into()] } else { vec![] },
     };
     let created = writer.create_users(realm, (0..1000).map(user).collect()).await;
     for (n, created) in created.iter().enumerate() {

@@ -42,9 +42,9 @@ fn change() -> impl Strategy<Value = Change> {
         }),
         1 => standing.prop_map(|(user_id, is_active, role)| {
             let role = [None, Some(Role::Admin), Some(Role::Member), Some(Role::Guest)][role as usize];
-            Change::ChangeUser { user_id, change: UserChange { full_name: None, role, is_active } }
+            Change::UpdateUser { user_id, change: UserChange { full_name: None, role, is_active } }
         }),
-        1 => user().prop_map(|user_id| Change::ChangeKey { user_id, key: ApiKey::random().hash() }),
+        1 => user().prop_map(|user_id| Change::RotateKey { user_id, key: ApiKey::random().hash() }),
     ]
 }
 

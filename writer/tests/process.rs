@@ -1,0 +1,272 @@
+//! The binary as its operator knows it: commands, a server, signals, and a kill in the middle of everything.
+#![allow(clippy::unwrap_used, reason = "a test ends where it meets what it did not expect")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn writer() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_writer"))
+}
+
+fn run(dir: &Path, arguments: &[&str]) -> Output {
+    writer().args(arguments).arg("--data-dir").arg(dir).output().unwrap()
+}
+
+fn answer(output: &Output) -> Value {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn refusal(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A running server; killed when it is dropped.
+struct Server {
+    child: Child,
+    api: String,
+    admin: String,
+}
+
+impl Server {
+    fn start(dir: &Path) -> Self {
+        let mut command = writer();
+        command.args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--rate-limit",
+            "0",
+        ]);
+        let mut child = command.arg("--data-dir").arg(dir).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut address = |what: &str| {
+            let line = lines.find(|line| line.as_ref().unwrap().contains(what)).unwrap().unwrap();
+            let (_, address) = line.split_once("http://").unwrap();
+            address.split('/').next().unwrap().to_owned()
+        };
+        let (api, admin) = (address("API on"), address("admin on"));
+        thread::spawn(move || lines.for_each(drop));
+        Self { child, api, admin }
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A client of one connection that says what came of each request.
+struct Client {
+    socket: TcpStream,
+    authorization: String,
+}
+
+impl Client {
+    fn connect(address: &str, email: &str, key: &str) -> Self {
+        let socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let authorization = format!("Basic {}", BASE64.encode(format!("{email}:{key}").as_bytes()));
+        Self { socket, authorization }
+    }
+
+    /// The answer's body; `None` if the connection broke.
+    fn request(&mut self, method: &str, path: &str, form: &str) -> Option<Value> {
+        let request = format!(
+            "{method} /api/v1/{path} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ncontent-length: {}\r\n\
+             content-type: application/x-www-form-urlencoded\r\n\r\n{form}",
+            self.authorization,
+            form.len()
+        );
+        self.socket.write_all(request.as_bytes()).ok()?;
+        let mut reader = BufReader::new(&self.socket);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).ok()? == 0 {
+                return None;
+            }
+            let line = line.trim_end().to_lowercase();
+            if let Some(value) = line.strip_prefix("content-length: ") {
+                length = value.parse().unwrap();
+            }
+            if line.is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).ok()?;
+        serde_json::from_slice(&body).ok()
+    }
+
+    fn send(&mut self, send_id: &str, content: &str) -> Option<Value> {
+        let form = format!("type=stream&to=general&topic=t&content={content}&send_id={send_id}");
+        self.request("POST", "messages", &form)
+    }
+}
+
+/// A realm with users `u0`… in stream `general`; their keys.
+fn furnish(dir: &Path, users: usize) -> Vec<String> {
+    answer(&run(dir, &["realm", "create", "Test"]));
+    answer(&run(dir, &["stream", "create", "general", "--realm", "Test"]));
+    let create = |n| {
+        let email = format!("u{n}@x");
+        let arguments = ["user", "create", &email, "--name", "U", "--realm", "Test", "--stream", "general"];
+        answer(&run(dir, &arguments))["api_key"].as_str().unwrap().to_owned()
+    };
+    (0..users).map(create).collect()
+}
+
+#[test]
+fn commands_work_on_a_directory_that_no_server_uses() {
+    let dir = TempDir::new().unwrap();
+    let key = furnish(dir.path(), 1).remove(0);
+    assert_eq!(key.len(), 32);
+    let place = ["--realm", "1"];
+    let with_place = |arguments: &[&'static str]| [arguments, &place].concat();
+    assert_eq!(answer(&run(dir.path(), &with_place(&["user", "role", "u0@x", "admin"])))["sequence"], 4);
+    assert_eq!(answer(&run(dir.path(), &with_place(&["user", "deactivate", "u0@x"])))["sequence"], 5);
+    assert_eq!(answer(&run(dir.path(), &with_place(&["user", "reactivate", "u0@x"])))["sequence"], 6);
+    let new = answer(&run(dir.path(), &with_place(&["user", "key", "u0@x"])))["api_key"].clone();
+    assert_ne!(new, key);
+    let again = run(dir.path(), &["realm", "create", "Test"]);
+    assert!(refusal(&again).contains("is there already"));
+    assert!(refusal(&run(dir.path(), &with_place(&["user", "key", "nobody@x"]))).contains("no user"));
+    assert_eq!(run(dir.path(), &with_place(&["user", "role", "u0@x", "king"])).status.code(), Some(2));
+}
+
+#[test]
+fn while_a_server_runs_commands_go_through_its_admin_address() {
+    let dir = TempDir::new().unwrap();
+    furnish(dir.path(), 1);
+    let server = Server::start(dir.path());
+    let arguments = ["user", "key", "u0@x", "--realm", "1"];
+    assert!(refusal(&run(dir.path(), &arguments)).contains("--admin"));
+    let second = run(dir.path(), &["serve", "--listen", "127.0.0.1:0"]);
+    assert!(refusal(&second).contains("in use by another process"));
+    let through = |url: &str| writer().args(arguments).args(["--admin", url]).output().unwrap();
+    let key = answer(&through(&format!("http://{}", server.admin)))["api_key"].as_str().unwrap().to_owned();
+    let mut client = Client::connect(&server.api, "u0@x", &key);
+    assert_eq!(client.request("GET", "users/me", "").unwrap()["user_id"], 1);
+    assert!(
+        refusal(&through(&format!("http://{}", server.api))).contains("404"),
+        "the API is no admin address"
+    );
+    assert!(refusal(&through("127.0.0.1:1")).contains("not of the form"));
+    assert!(refusal(&through("http://127.0.0.1:1")).contains("127.0.0.1:1"));
+}
+
+#[test]
+fn sigterm_finishes_and_exits_well() {
+    let dir = TempDir::new().unwrap();
+    let key = furnish(dir.path(), 1).remove(0);
+    let mut server = Server::start(dir.path());
+    let mut client = Client::connect(&server.api, "u0@x", &key);
+    let sent = client.send("a", "x").unwrap();
+    drop(client);
+    server.signal("-TERM");
+    assert!(server.child.wait().unwrap().success());
+    assert!(!dir.path().join("squall.sqlite-wal").exists(), "the file was brought in order");
+    let server = Server::start(dir.path());
+    assert_eq!(Client::connect(&server.api, "u0@x", &key).send("a", "x").unwrap(), sent);
+}
+
+/// What a client knows of its sends when the server dies.
+#[derive(Default)]
+struct Account {
+    acknowledged: BTreeMap<String, u64>,
+    unanswered: Option<String>,
+}
+
+fn send_until_it_breaks(mut client: Client, user: usize, life: usize) -> Account {
+    let mut account = Account::default();
+    for number in 0.. {
+        let send_id = format!("{user}-{life}-{number}");
+        let Some(body) = client.send(&send_id, &send_id) else {
+            account.unanswered = Some(send_id);
+            return account;
+        };
+        let id = body["id"].as_u64().unwrap_or_else(|| panic!("{body}"));
+        account.acknowledged.insert(send_id, id);
+    }
+    account
+}
+
+#[test]
+fn killed_in_the_middle_what_was_acknowledged_is_stored_once() {
+    const USERS: usize = 8;
+    let dir = TempDir::new().unwrap();
+    let keys = furnish(dir.path(), USERS);
+    let mut expected: BTreeMap<String, u64> = BTreeMap::new();
+    for life in 0..3 {
+        let server = Server::start(dir.path());
+        let (done, accounts) = mpsc::channel();
+        for (user, key) in keys.iter().enumerate() {
+            let client = Client::connect(&server.api, &format!("u{user}@x"), key);
+            let done = done.clone();
+            thread::spawn(move || done.send((user, send_until_it_breaks(client, user, life))));
+        }
+        drop(done);
+        thread::sleep(Duration::from_millis(300));
+        server.signal("-KILL");
+        drop(server);
+        let server = Server::start(dir.path());
+        for (user, account) in accounts {
+            assert!(account.acknowledged.len() > 1, "user {user} came to send");
+            let mut client = Client::connect(&server.api, &format!("u{user}@x"), &keys[user]);
+            // The last one is sent again with its id: stored or not, it is there once afterwards.
+            let last = account.unanswered.unwrap();
+            expected.insert(last.clone(), client.send(&last, &last).unwrap()["id"].as_u64().unwrap());
+            expected.extend(account.acknowledged);
+        }
+    }
+    let server = Server::start(dir.path());
+    let mut client = Client::connect(&server.api, "u0@x", &keys[0]);
+    let mut stored = BTreeMap::new();
+    let mut anchor = 0;
+    let mut sequence = 0;
+    loop {
+        let path = format!(
+            "messages?anchor={anchor}&num_before=0&num_after=1000&apply_markdown=false&include_anchor=false\
+             &narrow=%5B%5B%22stream%22,%22general%22%5D%5D"
+        );
+        let page = client.request("GET", &path, "").unwrap();
+        for message in page["messages"].as_array().unwrap_or_else(|| panic!("{page}")) {
+            let id = message["id"].as_u64().unwrap();
+            assert!(
+                id > anchor && message["sequence"].as_u64().unwrap() > sequence,
+                "ids grow with sequences"
+            );
+            (anchor, sequence) = (id, message["sequence"].as_u64().unwrap());
+            let content = message["content"].as_str().unwrap().to_owned();
+            assert_eq!(message["send_id"], content.as_str());
+            assert!(stored.insert(content, id).is_none(), "once");
+        }
+        if page["found_newest"] == true {
+            break;
+        }
+    }
+    assert_eq!(stored, expected);
+}
