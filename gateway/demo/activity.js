@@ -5,7 +5,7 @@ export class Activity {
   #onChange;
   #touchedAt = Date.now();
   /** @type {"active" | "idle"} */
-  #status = "active";
+  #status = document.visibilityState === "visible" ? "active" : "idle";
 
   #end = new AbortController();
 

@@ -110,7 +110,8 @@ export class App {
       session.to = to;
       if (session.client.userId !== null) this.#watch(to);
       const hash = formatRoute({ user: session.account.name, to });
-      if (location.hash !== hash) history.pushState(null, "", hash);
+      // The first conversation opens by itself: going back must not lead to where it opens again.
+      if (location.hash !== hash) history[before ? "pushState" : "replaceState"](null, "", hash);
       this.#composer.handleMove();
     }
     this.#toggle(null);

@@ -92,21 +92,24 @@ export class Keyed {
 }
 
 /**
- * Runs `render` soon, once for however many calls: with the next picture, or without one in a hidden page.
+ * Runs `render` soon, once for however many calls: with the next picture, or without one where there is none
+ * (a hidden page still counts in its title).
  *
  * @param {() => void} render
  * @returns {() => void}
  */
 export function coalesced(render) {
-  let planned = false;
+  /** @type {{frame: number, timer: number} | null} */
+  let planned = null;
   const run = () => {
-    planned = false;
+    if (planned) cancelAnimationFrame(planned.frame);
+    if (planned) clearTimeout(planned.timer);
+    planned = null;
     render();
   };
   return () => {
-    if (planned) return;
-    planned = true;
-    if (document.visibilityState === "hidden") setTimeout(run, 50);
-    else requestAnimationFrame(run);
+    planned ??= { frame: requestAnimationFrame(run), timer: window.setTimeout(run, PICTURE_MS_MAX) };
   };
 }
+
+const PICTURE_MS_MAX = 100;

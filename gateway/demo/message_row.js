@@ -22,6 +22,9 @@ import { linkPieces } from "./linkify.js";
  * @property {boolean} first of several by one sender in a row
  */
 
+/** What each row shows: one that shows it already is left alone. @type {WeakMap<HTMLElement, string>} */
+const signatures = new WeakMap();
+
 /**
  * Makes the row of a message, or brings it up to date.
  *
@@ -33,9 +36,9 @@ import { linkPieces } from "./linkify.js";
 export function messageRow(known, shown, sender, calls) {
   const row = known ?? h("li", { class: "message", data: { testid: "message" } });
   const signature = [shown.messageId, shown.sequence, shown.state, shown.fault, shown.first, sender.full_name].join("|");
-  if (row.dataset.signature === signature) return row;
+  if (signatures.get(row) === signature) return row;
+  signatures.set(row, signature);
   setData(row, {
-    signature,
     messageId: shown.messageId,
     sequence: shown.sequence,
     sendId: shown.sendId,

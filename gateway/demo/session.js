@@ -17,7 +17,8 @@ export class Session {
   constructor(account) {
     this.account = account;
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    this.client = new SquallClient({ url: `${scheme}//${location.host}/ws`, token: account.key });
+    const presence = document.visibilityState === "visible" ? "active" : "idle";
+    this.client = new SquallClient({ url: `${scheme}//${location.host}/ws`, token: account.key, presence });
     this.api = new Api({ base: "/api/v1", email: account.email, key: account.key });
     this.realm = new Realm(this.client, this.api);
     this.unread = new Unread(this.realm, () => this.client.userId);

@@ -76,6 +76,7 @@ export class StatusPanel {
 
   #words() {
     const { client, realm } = this.#session;
+    if (client.state === "open" && realm.status === "failed") return `No state: ${realm.error?.message}`;
     if (client.state === "open") return realm.status === "loading" ? "Catching up" : `Connected for ${formatSpan(Date.now() - this.#openedAt)}`;
     if (client.state === "waiting") return `Next try in ${Math.max(0, Math.ceil(((this.#retryAt ?? 0) - Date.now()) / 1000))} s`;
     if (client.state === "closed") return this.#closedBy?.message || closeReason(1006);

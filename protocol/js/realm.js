@@ -60,6 +60,8 @@ export class Realm extends Emitter {
   #topicsWanted = false;
   /** @type {RealmStatus} */
   #status = "empty";
+  /** @type {Error | null} */
+  #error = null;
   /** @type {(() => void)[]} */
   #unlisten;
 
@@ -87,6 +89,11 @@ export class Realm extends Emitter {
 
   get status() {
     return this.#status;
+  }
+
+  /** Why it failed. */
+  get error() {
+    return this.#error;
   }
 
   /** By id. */
@@ -481,6 +488,7 @@ export class Realm extends Emitter {
    */
   #setStatus(status, error = null) {
     this.#status = status;
+    this.#error = error;
     this.emit("status", { status, error });
   }
 }

@@ -148,6 +148,7 @@ test("a refusal for good is told", async () => {
   await settled();
   assert.equal(realm.status, "failed");
   assert.match(told.status.at(-1).error.message, /no such key/);
+  assert.equal(realm.error, told.status.at(-1).error);
 });
 
 test("after a reset the client waits, keeps what it shows, and changes it at once", async () => {
