@@ -185,8 +185,8 @@ async fn open_writer(config: &Config, url: &str, bus: Arc<dyn Bus>) -> anyhow::R
         Some(users) => users
             .into_iter()
             .map(|user| Credentials {
-                name: user.name.clone(),
-                full_name: user.name.clone(),
+                name: user.name,
+                full_name: user.full_name,
                 email: user.email,
                 key: user.api_key.reveal().to_owned(),
             })
