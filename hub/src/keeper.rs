@@ -259,10 +259,12 @@ impl RealmKeeper {
             let publication = entry.remove();
             effects.extend(self.take(&publication));
         }
-        if !self.is_behind() {
-            self.gap = Gap::None;
-        } else if self.gap == Gap::None {
-            self.open_gap(now_ms);
+        match self.gap {
+            // A read under way stays: its answer must not be taken for that of a later one.
+            Gap::Reading { .. } => {}
+            Gap::Waiting { .. } if !self.is_behind() => self.gap = Gap::None,
+            Gap::None if self.is_behind() => self.open_gap(now_ms),
+            Gap::None | Gap::Waiting { .. } => {}
         }
         effects
     }
@@ -469,6 +471,18 @@ mod tests {
             assert_eq!(keeper.handle_range(&old, 0), []);
             assert_eq!(keeper.position(), at(9));
         }
+    }
+
+    #[test]
+    fn a_late_answer_is_not_mistaken_for_that_of_a_later_read() {
+        let mut keeper = reading();
+        keeper.handle_publication(publication(4, 9), 0);
+        keeper.handle_publication(publication(13, 15), 0);
+        assert_eq!(keeper.handle_tick(10 * REORDER_MS), [], "one read at a time");
+        assert_eq!(keeper.handle_range(&range(3, 6, 6), 1_000), [], "another mark, and no contradiction");
+        assert_eq!(keeper.handle_tick(1_000 + REORDER_MS), [KeeperEffect::ReadLog(Sequence(9))]);
+        assert_eq!(keeper.handle_range(&range(9, 15, 15), 2_000), [KeeperEffect::Advanced]);
+        assert_eq!(keeper.position(), at(15));
     }
 
     #[test]

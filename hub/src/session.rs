@@ -1,7 +1,7 @@
 //! An identified peer's state, for one connection's life.
 
 use squall_protocol::client_message::{ClientMessage, Hello, Scope, Status, TypingOp};
-use squall_protocol::limits::SENDS_IN_FLIGHT_MAX;
+use squall_protocol::limits::{DIRECT_USERS_MAX, SENDS_IN_FLIGHT_MAX, TOPIC_CHARS_MAX};
 use squall_protocol::link::{Identity, Operation, WriteOutcome, WriteRequest};
 use squall_protocol::server_message::{ErrorCode, ServerMessage};
 use squall_protocol::{Audience, CloseCode, Destination, RealmId, SendId, Sequence, SessionId, UserId};
@@ -64,7 +64,7 @@ pub const HELLO_EXPECTED: Fault = Fault {
 const HELLO_TWICE: Fault =
     Fault { code: ErrorCode::Hello, message: "`hello` was said before", close: CloseCode::HelloExpected };
 
-/// Typing starts of one session: five a second in the long run, ten at once.
+/// Typing of one session: five notices a second in the long run, ten starts at once.
 const TYPING_INTERVAL_MS: u64 = 200;
 const TYPING_BURST_MS: u64 = 10 * TYPING_INTERVAL_MS;
 
@@ -185,13 +185,26 @@ impl Session {
 
     fn typing(&mut self, op: TypingOp, to: Destination, realm: &RealmState, now_ms: u64) -> SessionEffect {
         let used_up_ms = self.typing_ms.max(now_ms) + TYPING_INTERVAL_MS;
-        let too_many = op == TypingOp::Start && used_up_ms > now_ms + TYPING_BURST_MS;
-        if too_many || !realm.may_write(self.user_id, &to) {
+        let burst_ms = match op {
+            TypingOp::Start => TYPING_BURST_MS,
+            // Each start that passed leaves room for its stop.
+            TypingOp::Stop => 2 * TYPING_BURST_MS,
+        };
+        let too_many = used_up_ms > now_ms + burst_ms;
+        if too_many || !is_bounded(&to) || !realm.may_write(self.user_id, &to) {
             return SessionEffect::None;
         }
         self.typing_ms = used_up_ms;
         let to = with_user(to, self.user_id);
         SessionEffect::Typing(to.audience(), ServerMessage::Typing { op, sender_id: self.user_id, to })
+    }
+}
+
+/// Whether a message could go there: what is told to many must not be as long as its sender likes.
+fn is_bounded(to: &Destination) -> bool {
+    match to {
+        Destination::Stream { topic, .. } => topic.chars().count() <= TOPIC_CHARS_MAX,
+        Destination::Direct { user_ids } => user_ids.len() <= DIRECT_USERS_MAX,
     }
 }
 
@@ -292,9 +305,41 @@ mod tests {
         }
         assert_eq!(start(&mut session, stream(7)), SessionEffect::None, "too many");
         let stop = session.handle_message(typing(TypingOp::Stop, stream(7)), &realm(), 1_000);
-        assert!(matches!(stop, SessionEffect::Typing(..)), "a stop always passes");
+        assert!(matches!(stop, SessionEffect::Typing(..)), "a stop passes when starts no longer do");
+        let flood =
+            (0..1_000).map(|_| session.handle_message(typing(TypingOp::Stop, stream(7)), &realm(), 1_000));
+        let passed = flood.filter(|effect| matches!(effect, SessionEffect::Typing(..))).count() as u64;
+        assert!(passed < TYPING_BURST_MS / TYPING_INTERVAL_MS, "but not without end");
         let later = session.handle_message(typing(TypingOp::Start, stream(7)), &realm(), 10_000);
         assert!(matches!(later, SessionEffect::Typing(..)), "the budget comes back");
+    }
+
+    #[test]
+    fn typing_is_not_told_where_no_message_could_go() {
+        let mut session = session();
+        let everyone = vec![UserId(3); DIRECT_USERS_MAX + 1];
+        let mut realm = realm();
+        realm.apply(
+            &squall_protocol::Event::UserAdded {
+                user: squall_protocol::event::User {
+                    user_id: UserId(3),
+                    email: String::new(),
+                    full_name: String::new(),
+                    role: squall_protocol::event::Role::Member,
+                    is_bot: false,
+                    is_active: true,
+                },
+            },
+            Sequence(1),
+        );
+        let topic = "t".repeat(TOPIC_CHARS_MAX + 1);
+        for to in [
+            Destination::Direct { user_ids: everyone },
+            Destination::Stream { stream_id: StreamId(7), topic },
+        ] {
+            let start = ClientMessage::Typing { op: TypingOp::Start, to };
+            assert_eq!(session.handle_message(start, &realm, 1_000), SessionEffect::None);
+        }
     }
 
     #[test]
