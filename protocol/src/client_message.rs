@@ -1,5 +1,6 @@
 //! What a client says to a gateway.
 
+use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Destination;
@@ -7,7 +8,7 @@ use crate::ids::{SendId, StreamId, UserId};
 use crate::position::Position;
 
 /// One message from a client; its JSON has the kind in the field `type`. SPEC.md has examples of each.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ClientMessage {
     /// The first message of every connection: who this is and from where to go on.
@@ -65,7 +66,7 @@ pub enum ClientMessage {
 }
 
 /// Who a client is and from where it goes on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 #[serde(deny_unknown_fields)]
 pub struct Hello {
     /// The user's API key.
@@ -82,7 +83,9 @@ pub struct Hello {
 }
 
 /// What a device says of its user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, Encode, Decode,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Connected only.
@@ -93,7 +96,7 @@ pub enum Status {
 }
 
 /// Whose presence a session is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, Encode, Decode)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Everybody in the realm.
@@ -104,7 +107,7 @@ pub enum Scope {
 }
 
 /// Started or stopped typing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Encode, Decode)]
 #[serde(rename_all = "snake_case")]
 pub enum TypingOp {
     /// Is writing; holds until `stop` or 15 s without another `start`.

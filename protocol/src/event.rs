@@ -1,12 +1,13 @@
 //! The durable events of a realm's log: facts that every entitled user sees alike.
 
+use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::audience::Audience;
 use crate::ids::{MessageId, SendId, StreamId, UserId};
 
 /// One immutable fact in a realm. Its JSON has the kind in the field `kind`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Event {
     /// Somebody said something.
@@ -54,7 +55,7 @@ pub enum Event {
 }
 
 /// A message as everybody entitled sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 pub struct Message {
     /// Its id, for the HTTP API.
     pub message_id: MessageId,
@@ -71,7 +72,7 @@ pub struct Message {
 }
 
 /// Where a message goes: to a topic of a stream, or to a set of users.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, Encode, Decode)]
 #[serde(try_from = "RawDestination", into = "RawDestination")]
 pub enum Destination {
     /// `{"stream_id": 7, "topic": "lunch"}`
@@ -89,7 +90,7 @@ pub enum Destination {
 }
 
 /// A stream as its events and realm state tell it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 pub struct Stream {
     /// Its id.
     pub stream_id: StreamId,
@@ -102,7 +103,7 @@ pub struct Stream {
 }
 
 /// A user as events and realm state tell it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 pub struct User {
     /// Its id.
     pub user_id: UserId,
@@ -119,7 +120,7 @@ pub struct User {
 }
 
 /// What a user may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Encode, Decode)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Everything in the realm.

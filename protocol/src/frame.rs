@@ -5,6 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use crate::audience::Audience;
+use crate::binary;
 use crate::ids::{Epoch, Mark, RealmId, UserId};
 use crate::link::EventRecord;
 use crate::server_message::ServerMessage;
@@ -94,7 +95,7 @@ impl Frame {
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let (kind, body) = match self {
-            Self::Events(publication) => (KIND_EVENTS, encode_body(publication)),
+            Self::Events(publication) => (KIND_EVENTS, binary::encode_plain(publication)),
             Self::Ephemeral(Ephemeral { realm_id, audience, except, message }) => {
                 let message = crate::json::encode_server(message).into();
                 let body = EphemeralBody {
@@ -103,7 +104,7 @@ impl Frame {
                     except: *except,
                     message,
                 };
-                (KIND_EPHEMERAL, encode_body(&body))
+                (KIND_EPHEMERAL, binary::encode_plain(&body))
             }
         };
         let mut bytes = BytesMut::with_capacity(HEADER_BYTES + body.len());
@@ -147,20 +148,8 @@ impl Frame {
     }
 }
 
-fn encode_body(body: &impl Serialize) -> Vec<u8> {
-    // Plain structs of numbers, strings and vectors: nothing in them can fail to serialize.
-    #[expect(clippy::expect_used, reason = "see above")]
-    bincode::serde::encode_to_vec(body, bincode::config::standard()).expect("frame bodies always serialize")
-}
-
 fn decode_body<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, FrameError> {
-    let config = bincode::config::standard().with_limit::<FRAME_BYTES_MAX>();
-    let (value, read) = bincode::serde::decode_from_slice(body, config)
-        .map_err(|error: bincode::error::DecodeError| FrameError::Body(error.to_string()))?;
-    if read != body.len() {
-        return Err(FrameError::Long { size: body.len(), max: read });
-    }
-    Ok(value)
+    binary::decode_plain::<T, FRAME_BYTES_MAX>(body).map_err(|error| FrameError::Body(error.to_string()))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::client_message::ClientMessage;
+use crate::codec::DecodeError;
 use crate::event::Event;
 use crate::ids::{Mark, Sequence};
 use crate::server_message::ServerMessage;
@@ -10,19 +11,14 @@ use crate::server_message::ServerMessage;
 /// The name a client asks for in `Sec-WebSocket-Protocol`.
 pub const SUBPROTOCOL: &str = "squall.v1.json";
 
-/// A text that is no message; its words name the fault and where it is, and hold nothing of the text.
-#[derive(Debug, thiserror::Error)]
-#[error("malformed message: {0}")]
-pub struct DecodeError(#[from] serde_json::Error);
-
 /// Reads a client's message.
 pub fn decode_client(text: &str) -> Result<ClientMessage, DecodeError> {
-    Ok(serde_json::from_str(text)?)
+    decode(text.as_bytes())
 }
 
 /// Reads a gateway's message.
 pub fn decode_server(text: &str) -> Result<ServerMessage, DecodeError> {
-    Ok(serde_json::from_str(text)?)
+    decode(text.as_bytes())
 }
 
 /// Writes a client's message.
@@ -45,7 +41,7 @@ pub fn encode_event(event: &Event) -> Bytes {
 
 /// Reads the body of an event.
 pub fn decode_event(body: &[u8]) -> Result<Event, DecodeError> {
-    Ok(serde_json::from_slice(body)?)
+    decode(body)
 }
 
 /// Writes `ServerMessage::Event` around an event's body, which is taken as it is: an event is encoded
@@ -60,7 +56,11 @@ pub fn encode_event_message(sequence: Sequence, mark: Mark, body: &[u8]) -> Byte
     text.freeze()
 }
 
-fn encode(value: &impl serde::Serialize) -> Bytes {
+pub(crate) fn decode<T: serde::de::DeserializeOwned>(text: &[u8]) -> Result<T, DecodeError> {
+    serde_json::from_slice(text).map_err(|error| DecodeError(error.to_string()))
+}
+
+pub(crate) fn encode(value: &impl serde::Serialize) -> Bytes {
     // Our own types have string keys and no failing serializers: the only two ways this can fail.
     #[expect(clippy::expect_used, reason = "see above")]
     serde_json::to_vec(value).expect("message types always serialize").into()

@@ -2,13 +2,15 @@
 //!
 //! [`ids`] and [`position`] name things; [`event`] and [`audience`] are the facts of a realm's log;
 //! [`client_message`] and [`server_message`] are what a client and a gateway say to each other
-//! (SPEC.md is their prose); [`json`] is the `squall.v1.json` codec; [`link`] is what a gateway asks of
-//! a writer; [`frame`] is what travels on the bus. No I/O, no clock.
+//! (SPEC.md is their prose); a [`Codec`] writes them; [`link`] is what a gateway asks of a writer; [`frame`]
+//! is what travels on the bus. No I/O, no clock.
 #![forbid(unsafe_code)]
 
 pub mod audience;
+mod binary;
 pub mod client_message;
 pub mod close;
+pub mod codec;
 pub mod event;
 pub mod frame;
 pub mod ids;
@@ -21,6 +23,7 @@ pub mod server_message;
 pub use audience::Audience;
 pub use client_message::ClientMessage;
 pub use close::CloseCode;
+pub use codec::Codec;
 pub use event::{Destination, Event};
 pub use ids::{Epoch, Mark, MessageId, RealmId, SendId, Sequence, SessionId, StreamId, UserId};
 pub use position::Position;

@@ -9,6 +9,9 @@ pub const ID_MAX: u64 = (1 << 53) - 1;
 /// The longest message from a client, and the longest WebSocket frame taken from one.
 pub const FRAME_IN_BYTES_MAX: usize = 64 * 1024;
 
+/// The longest message from a gateway that a client must take: a presence snapshot of a large realm.
+pub const FRAME_OUT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// The longest send id.
 pub const SEND_ID_BYTES_MAX: usize = 255;
 

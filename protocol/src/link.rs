@@ -1,5 +1,6 @@
 //! What a gateway asks of a writer, and what it is told.
 
+use bincode::{Decode, Encode};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -126,7 +127,7 @@ impl Refusal {
 }
 
 /// Why nothing was written, for programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Encode, Decode)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalCode {
     /// Too many sends in too short a time (retryable).

@@ -1,5 +1,6 @@
 //! What a gateway says to a client.
 
+use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::client_message::TypingOp;
@@ -11,7 +12,7 @@ use crate::position::Position;
 /// One message from a gateway; its JSON has the kind in the field `type`. SPEC.md has examples of each.
 ///
 /// A client skips kinds and fields it does not know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerMessage {
     /// The answer to `hello`: the session is open.
@@ -102,7 +103,7 @@ pub enum ServerMessage {
 }
 
 /// The terms of a session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 pub struct Welcome {
     /// This session, for logs.
     pub session_id: SessionId,
@@ -169,7 +170,7 @@ pub struct PresenceDiff {
 }
 
 /// Why a position can't be continued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Encode, Decode)]
 #[serde(rename_all = "snake_case")]
 pub enum ResetReason {
     /// Older than the log reaches.
@@ -181,7 +182,7 @@ pub enum ResetReason {
 }
 
 /// What was wrong with a client's message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Encode, Decode)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// Not in the codec, of an unknown kind, or with a bad field.
