@@ -2,7 +2,7 @@
 //! they read by HTTP.
 //!
 //! The walk of a write: [`Writer::write`] → `rate_limit` → `lane` (groups) → `store` (one transaction:
-//! lock the realm, read the facts, [`decide`](crate::decide), store, commit) → bus → answer. What is
+//! lock the realm, read the facts, `decide`, store, commit) → bus → answer. What is
 //! decided is decided in `decide` alone: it is pure and knows no database.
 #![forbid(unsafe_code)]
 
