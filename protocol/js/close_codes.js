@@ -14,7 +14,7 @@
 export const CLOSE_CODES = Object.freeze([
   { code: 1000, reason: "normal", reconnect: "never" },
   { code: 1002, reason: "not the WebSocket protocol", reconnect: "never" },
-  { code: 1003, reason: "this subprotocol has text messages only", reconnect: "never" },
+  { code: 1003, reason: "a frame of the other subprotocol's kind", reconnect: "never" },
   { code: 1007, reason: "text that is not UTF-8", reconnect: "never" },
   { code: 1009, reason: "message too big", reconnect: "never" },
   { code: 4000, reason: "going away", reconnect: "resume" },

@@ -8,7 +8,7 @@ pub enum CloseCode {
     Normal = 1000,
     /// Not the WebSocket protocol.
     Protocol = 1002,
-    /// A frame kind that the subprotocol does not use.
+    /// A text frame in the binary subprotocol, or a binary one in the text one.
     Unsupported = 1003,
     /// Text that is not UTF-8.
     InvalidData = 1007,
@@ -81,7 +81,7 @@ impl CloseCode {
         match self {
             Self::Normal => "normal",
             Self::Protocol => "not the WebSocket protocol",
-            Self::Unsupported => "this subprotocol has text messages only",
+            Self::Unsupported => "a frame of the other subprotocol's kind",
             Self::InvalidData => "text that is not UTF-8",
             Self::TooBig => "message too big",
             Self::GoingAway => "going away",
