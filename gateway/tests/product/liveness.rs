@@ -21,10 +21,10 @@ async fn a_client_that_answers_pings_stays() {
 #[tokio::test]
 async fn a_client_that_stops_answering_is_closed_with_4001() {
     let server = Server::start_with(&QUICK_HEARTBEAT).await;
+    let mut others = Bystanders::talking(&server).await;
     let mut half_open = server.client("chidi").await;
     half_open.stop_answering_pings();
-    half_open.assert_closed(CloseCode::HeartbeatTimeout).await;
-    Bystanders::talking(&server).await.are_undisturbed().await;
+    others.are_undisturbed_until(half_open.assert_closed(CloseCode::HeartbeatTimeout)).await;
 }
 
 #[tokio::test]

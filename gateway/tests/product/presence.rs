@@ -6,7 +6,7 @@ use crate::support::client::Opening;
 use crate::support::presence_view::Seen;
 use crate::support::server::Server;
 
-const SHORT_GRACE: [&str; 2] = ["--presence-grace", "1s"];
+const SHORT_GRACE: [&str; 2] = ["--presence-grace", "2s"];
 
 #[tokio::test]
 async fn a_newcomer_is_told_who_is_there_and_is_seen_by_the_others() {

@@ -15,9 +15,7 @@ async fn a_peer_that_says_nothing_is_closed_with_4101() {
     let server = Server::start_with(&["--hello-timeout", "1s"]).await;
     let mut others = Bystanders::talking(&server).await;
     let mut silent = server.line().await;
-    others.are_undisturbed().await;
-    silent.assert_closed(CloseCode::HelloTimeout).await;
-    others.are_undisturbed().await;
+    others.are_undisturbed_until(silent.assert_closed(CloseCode::HelloTimeout)).await;
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ class Server:
 
     def __init__(self, *options):
         self.data = pathlib.Path(tempfile.mkdtemp(prefix="squall-python-"))
-        self.options = options
+        self.options = options if "--rate-limit" in options else (*options, "--rate-limit", "0")
         self.listen = self.admin = "127.0.0.1:0"
         self.restart()
 
@@ -27,7 +27,7 @@ class Server:
         if not binary:
             raise RuntimeError("SQUALL_GATEWAY must name the gateway's binary: run `make test-python`")
         addresses = ["--listen", self.listen, "--admin-listen", self.admin, "--data-dir", self.data]
-        command = [binary, *addresses, "--rate-limit", "0", *self.options]
+        command = [binary, *addresses, *self.options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
         found = {}
         for line in self.process.stdout:
@@ -36,6 +36,7 @@ class Server:
             if len(found) == 2:
                 break
         else:
+            self.process.wait()
             raise RuntimeError("the server ended before it listened")
         self.listen, self.admin = found["listening"], found["admin"]
         self.reader = threading.Thread(target=self.process.stdout.read)

@@ -1,5 +1,7 @@
 //! Two users in conversation while something bad happens elsewhere.
 
+use std::future::Future;
+
 use squall_protocol::Destination;
 
 use super::client::Client;
@@ -21,6 +23,18 @@ impl Bystanders {
         let mut pair = Self { ada, bruno, topic, said: 0 };
         pair.are_undisturbed().await;
         pair
+    }
+
+    /// They talk on while `event` is awaited, and once more after it.
+    pub(crate) async fn are_undisturbed_until(&mut self, event: impl Future<Output = ()>) {
+        tokio::pin!(event);
+        loop {
+            tokio::select! {
+                // An exchange is finished even if the event comes in its midst.
+                () = &mut event => return self.are_undisturbed().await,
+                () = tokio::task::yield_now() => self.are_undisturbed().await,
+            }
+        }
     }
 
     /// What one says the other hears, next and both ways, on the sockets they always had.
