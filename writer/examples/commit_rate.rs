@@ -19,7 +19,8 @@ use squall_writer::{Config, NewUser, Writer};
 /// How long each count of writers is measured.
 const TIME: Duration = Duration::from_secs(5);
 const USERS: u32 = 256;
-const CONTENT: &str = "A message of the usual length: a sentence or two about lunch, and whether it will rain.";
+const CONTENT: &str =
+    "A message of the usual length: a sentence or two about lunch, and whether it will rain.";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -30,7 +31,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let realms = [furnish(&writer, "one").await?, furnish(&writer, "two").await?];
     println!("fsync of 4 KiB: {} µs (median)", fsync_us(&dir)?);
     println!("{:>8} {:>7} {:>10} {:>9} {:>9}", "writers", "realms", "messages/s", "p50 ms", "p99 ms");
-    for (writers, realms) in [(1, &realms[..1]), (64, &realms[..1]), (256, &realms[..1]), (256, &realms[..])] {
+    for (writers, realms) in [(1, &realms[..1]), (64, &realms[..1]), (256, &realms[..1]), (256, &realms[..])]
+    {
         let (rate, mut latencies) = measure(&writer, writers, realms).await?;
         latencies.sort_unstable();
         let at = |part: usize| latencies[latencies.len() * part / 1000].as_secs_f64() * 1000.0;
@@ -44,7 +46,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// A realm with all users in one stream.
 async fn furnish(writer: &Writer, name: &str) -> Result<(RealmId, StreamId, Vec<UserId>), Box<dyn Error>> {
     let realm = writer.create_realm(name).await?;
-    let stream = squall_writer::NewStream { name: "s".into(), description: String::new(), invite_only: false };
+    let stream =
+        squall_writer::NewStream { name: "s".into(), description: String::new(), invite_only: false };
     let stream = writer.create_stream(realm, stream, Vec::new()).await?;
     let user = |n: u32| NewUser {
         email: format!("u{n}@bench.example"),

@@ -36,3 +36,24 @@ impl Default for Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_say_what_the_defaults_are() {
+        let words = include_str!("config.rs").replace("\n    /// ", " ");
+        let Config { data_dir, rate_limit_per_minute, log_window, read_threads, public_url } =
+            Config::default();
+        for default in [
+            format!("`{}` in the working directory", data_dir.display()),
+            format!("{rate_limit_per_minute}, as Zulip's"),
+            format!("{} hours", log_window.as_secs() / 3600),
+            format!("{read_threads}; at least 1"),
+            public_url.unwrap_or_else(|| "none".into()),
+        ] {
+            assert!(words.contains(&format!("Default: {default}")), "{default}");
+        }
+    }
+}

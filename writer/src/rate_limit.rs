@@ -34,6 +34,8 @@ pub(crate) struct Quota {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limited {
     pub(crate) retry_after: Duration,
+    /// With nothing remaining.
+    pub(crate) quota: Quota,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -59,7 +61,8 @@ impl RateLimit {
         let full_at = buckets.full_at.get(&user_id).map_or(now, |full_at| now.max(*full_at)) + self.cost;
         let wait = full_at - now;
         if let Some(retry_after) = wait.checked_sub(MINUTE).filter(|over| !over.is_zero()) {
-            return Err(Limited { retry_after });
+            let quota = Quota { limit: self.per_minute, remaining: 0, reset: wait - self.cost };
+            return Err(Limited { retry_after, quota });
         }
         buckets.full_at.insert(user_id, full_at);
         let remaining = ((MINUTE - wait).as_nanos() / self.cost.as_nanos()) as u32;
@@ -89,6 +92,7 @@ mod tests {
         assert_eq!(remaining, [2, 1, 0]);
         let limited = limit.take(UserId(1), start).unwrap_err();
         assert_eq!(limited.retry_after, Duration::from_secs(20));
+        assert_eq!((limited.quota.remaining, limited.quota.reset), (0, MINUTE));
         let early = start + limited.retry_after - Duration::from_millis(1);
         assert_eq!(limit.take(UserId(1), early).unwrap_err().retry_after, Duration::from_millis(1));
         assert!(limit.take(UserId(1), start + limited.retry_after).is_ok(), "the told time is exact");

@@ -45,11 +45,12 @@ pub(super) struct ApiError {
     /// More fields, and how long to wait, in seconds.
     fields: Map<String, Value>,
     retry_after_s: Option<f64>,
+    quota: Option<Quota>,
 }
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), fields: Map::new(), retry_after_s: None }
+        Self { status, code, message: message.into(), fields: Map::new(), retry_after_s: None, quota: None }
     }
 
     /// A request that makes no sense, with words for people.
@@ -100,6 +101,7 @@ impl From<Limited> for ApiError {
         let message = "API usage exceeded rate limit";
         let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_HIT", message);
         error.retry_after_s = Some(limited.retry_after.as_secs_f64());
+        error.quota = Some(limited.quota);
         error
     }
 }
@@ -137,7 +139,7 @@ impl From<Refusal> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Self { status, code, message, fields: mut body, retry_after_s } = self;
+        let Self { status, code, message, fields: mut body, retry_after_s, quota } = self;
         body.insert("result".into(), "error".into());
         body.insert("msg".into(), message.into());
         body.insert("code".into(), code.into());
@@ -149,6 +151,9 @@ impl IntoResponse for ApiError {
         if status == StatusCode::UNAUTHORIZED {
             let basic = HeaderValue::from_static("Basic realm=\"zulip\"");
             headers.insert(header::WWW_AUTHENTICATE, basic);
+        }
+        if let Some(quota) = quota {
+            add_quota(headers, quota);
         }
         if let Some(seconds) = retry_after_s {
             // Whole seconds, and never too early.

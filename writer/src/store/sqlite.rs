@@ -14,6 +14,7 @@ mod thread;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use squall_bus::BoxFuture;
@@ -67,15 +68,35 @@ impl SqliteStore {
         self.writer.run(work).await
     }
 
-    /// Runs `work` on a reading connection: what it reads is one snapshot.
+    /// Runs `work` on a reading connection: what it reads is one snapshot. It is broken off after
+    /// [`READ_TIME_MAX`].
     async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T, Failure> + Send + 'static,
     {
-        self.readers.run(move |connection: &mut Connection| work(&connection.transaction()?)).await
+        self.read_within(READ_TIME_MAX, work).await
+    }
+
+    async fn read_within<T, F>(&self, time: Duration, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, Failure> + Send + 'static,
+    {
+        let work = move |connection: &mut Connection| {
+            let deadline = Instant::now() + time;
+            connection.progress_handler(STEPS_BETWEEN_CHECKS, Some(move || Instant::now() > deadline))?;
+            work(&connection.transaction()?)
+        };
+        self.readers.run(work).await
     }
 }
+
+/// How long one read may take: a search through everything must not keep the others waiting for ever.
+const READ_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Steps of SQLite's machine between two looks at the clock: about a millisecond's worth.
+const STEPS_BETWEEN_CHECKS: i32 = 50_000;
 
 /// What goes wrong inside a transaction.
 #[derive(Debug)]

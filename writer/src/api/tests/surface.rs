@@ -48,6 +48,7 @@ async fn a_users_minute_is_told_and_kept() {
     let limited = server.get("ada", "users/me", &[]).await;
     let seconds: u64 = limited.headers["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=20).contains(&seconds), "{seconds}");
+    assert_eq!(limited.headers["x-ratelimit-remaining"], "0");
     let body = limited.error(429, "RATE_LIMIT_HIT");
     assert!(body["retry-after"].as_f64().unwrap() <= 20.0);
     server.get("bo", "users/me", &[]).await.success();

@@ -64,3 +64,16 @@ async fn a_reading_connection_cannot_write() {
     let result = store.read(|tx| Ok(tx.execute("DELETE FROM realms", [])?)).await;
     assert!(matches!(result, Err(StoreError::Unavailable(_))));
 }
+
+#[tokio::test]
+async fn a_read_that_takes_too_long_is_broken_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(dir.path(), 1).unwrap();
+    let endless = |tx: &Transaction<'_>| -> Result<i64, Failure> {
+        let sql = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n) SELECT count(*) FROM n";
+        Ok(tx.query_row(sql, [], |row| row.get(0))?)
+    };
+    let result = store.read_within(Duration::from_millis(50), endless).await;
+    assert!(matches!(result, Err(StoreError::Unavailable(_))));
+    assert!(store.realms().await.unwrap().is_empty(), "the next one has its own time");
+}
