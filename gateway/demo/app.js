@@ -48,8 +48,17 @@ export class App {
     this.#activity = new Activity((status) => session.client.setStatus(status));
     this.#catchUp = new CatchUp(session);
     this.#dialogs = new StreamDialogs(session, open);
-    this.#header = new Header(session, { onMenu: () => this.#toggle("menu"), onPeople: () => this.#toggle("people"), dialogs: this.#dialogs });
-    this.#sidebar = new Sidebar(session, { open, onNewTopic: (streamId) => this.#newTopic(streamId), onLeave, dialogs: this.#dialogs });
+    this.#header = new Header(session, {
+      onMenu: () => this.#toggle("menu"),
+      onPeople: () => this.#toggle("people"),
+      dialogs: this.#dialogs,
+    });
+    this.#sidebar = new Sidebar(session, {
+      open,
+      onNewTopic: (streamId) => this.#newTopic(streamId),
+      onLeave,
+      dialogs: this.#dialogs,
+    });
     this.#view = new ConversationView(session, { onRead: () => this.#renderLists() });
     this.#composer = new Composer(session, { open, onSent: () => this.#view.toNewest() });
     this.#people = new People(session, { open });
@@ -66,15 +75,22 @@ export class App {
     client.on("state", () => this.#all());
     client.on("presence", () => this.#renderLists());
     client.on("typing", () => this.#composer.renderTyping());
-    for (const kind of /** @type {const} */ (["position", "latency", "warning", "reset", "welcome"])) client.on(kind, () => this.#renderStatus());
+    for (const kind of /** @type {const} */ (["position", "latency", "warning", "reset", "welcome"]))
+      client.on(kind, () => this.#renderStatus());
     realm.wantTopics();
     this.#activity.start();
-    this.#timers.push(window.setInterval(() => this.#tick(), TICK_MS), window.setInterval(() => this.#ping(), PING_MS));
+    this.#timers.push(
+      window.setInterval(() => this.#tick(), TICK_MS),
+      window.setInterval(() => this.#ping(), PING_MS),
+    );
     addEventListener("keydown", this.#closePanels);
     document.addEventListener("visibilitychange", this.#renderMiddle);
     fill(this.#root, this.#shell);
     this.#all();
-    client.connect().then(() => to && this.#watch(to), () => {}); // why it failed is told by `state`
+    client.connect().then(
+      () => to && this.#watch(to),
+      () => {},
+    ); // why it failed is told by `state`
   }
 
   stop() {
@@ -95,7 +111,12 @@ export class App {
   #makeShell() {
     const scrim = h("div", { class: "scrim", on: { click: () => this.#toggle(null) } });
     const middle = h("main", { class: "middle" }, this.#header.element, this.#view.element, this.#composer.element);
-    const aside = h("aside", { class: "aside", "aria-label": "People and connection" }, this.#people.element, this.#status.element);
+    const aside = h(
+      "aside",
+      { class: "aside", "aria-label": "People and connection" },
+      this.#people.element,
+      this.#status.element,
+    );
     return h("div", { class: "shell" }, this.#sidebar.element, middle, aside, scrim, this.#dialogs.element);
   }
 
@@ -149,7 +170,8 @@ export class App {
   #handleChange(change) {
     this.#catchUp.handleChange(change);
     this.#renderLists();
-    if (change.what !== "conversation" || (this.#session.to && change.key === this.#session.key(this.#session.to))) this.#renderMiddle();
+    if (change.what !== "conversation" || (this.#session.to && change.key === this.#session.key(this.#session.to)))
+      this.#renderMiddle();
     this.#renderStatus();
   }
 

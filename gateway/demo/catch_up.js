@@ -34,7 +34,8 @@ export class CatchUp {
   #learnStream(streamId) {
     const topics = this.#session.realm.topics(streamId);
     if (!topics) return;
-    for (const [topic, maxId] of topics) this.#learn(this.#session.key({ stream_id: streamId, topic }), maxId, this.#streams.has(streamId));
+    for (const [topic, maxId] of topics)
+      this.#learn(this.#session.key({ stream_id: streamId, topic }), maxId, this.#streams.has(streamId));
     this.#streams.add(streamId);
   }
 
@@ -58,7 +59,8 @@ export class CatchUp {
     const { realm, unread } = this.#session;
     const heads = [...realm.directs.values()];
     for (const [streamId] of realm.subscriptions) {
-      for (const [topic, maxId] of realm.topics(streamId) ?? []) heads.push({ to: { stream_id: streamId, topic }, maxId });
+      for (const [topic, maxId] of realm.topics(streamId) ?? [])
+        heads.push({ to: { stream_id: streamId, topic }, maxId });
     }
     const missed = heads.filter(({ to, maxId }) => maxId > unread.readTo(this.#session.key(to)));
     for (const { to } of missed.sort((a, b) => b.maxId - a.maxId).slice(0, FETCHED_MAX)) realm.load(to);

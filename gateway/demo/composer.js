@@ -30,16 +30,52 @@ export class Composer {
   constructor(session, options) {
     this.#session = session;
     this.#options = options;
-    this.#topic = h("input", { class: "topic-input", type: "text", maxlength: "60", placeholder: "topic", "aria-label": "Topic", autocomplete: "off", data: { testid: "topic-input" } });
+    this.#topic = h("input", {
+      class: "topic-input",
+      type: "text",
+      maxlength: "60",
+      placeholder: "topic",
+      "aria-label": "Topic",
+      autocomplete: "off",
+      data: { testid: "topic-input" },
+    });
     this.#topicLine = h("div", { class: "topic-line" }, this.#to, icon("chevron"), this.#topic);
-    this.#text = h("textarea", { rows: "1", "aria-label": "Message", enterkeyhint: "send", data: { testid: "composer" } });
-    this.#send = h("button", { class: "send", type: "submit", "aria-label": "Send", data: { testid: "send" } }, icon("send"));
+    this.#text = h("textarea", {
+      rows: "1",
+      "aria-label": "Message",
+      enterkeyhint: "send",
+      data: { testid: "composer" },
+    });
+    this.#send = h(
+      "button",
+      { class: "send", type: "submit", "aria-label": "Send", data: { testid: "send" } },
+      icon("send"),
+    );
     const submit = (/** @type {Event} */ event) => {
       event.preventDefault();
       this.#submit();
     };
-    this.#form = h("form", { class: "composer-box", on: { submit } }, this.#topicLine, h("div", { class: "text-line" }, this.#text, this.#count, this.#send));
-    this.#join = h("div", { class: "join-bar" }, h("span", {}, "You are not a member of this stream."), h("button", { class: "button primary", type: "button", data: { testid: "join-here" }, on: { click: () => this.#joinHere() } }, "Join"));
+    this.#form = h(
+      "form",
+      { class: "composer-box", on: { submit } },
+      this.#topicLine,
+      h("div", { class: "text-line" }, this.#text, this.#count, this.#send),
+    );
+    this.#join = h(
+      "div",
+      { class: "join-bar" },
+      h("span", {}, "You are not a member of this stream."),
+      h(
+        "button",
+        {
+          class: "button primary",
+          type: "button",
+          data: { testid: "join-here" },
+          on: { click: () => this.#joinHere() },
+        },
+        "Join",
+      ),
+    );
     this.element = h("footer", { class: "composer" }, this.#typing, this.#form, this.#join);
     this.#text.addEventListener("input", () => this.#handleInput());
     this.#text.addEventListener("keydown", (event) => this.#handleKey(event));
@@ -88,10 +124,14 @@ export class Composer {
 
   renderTyping() {
     const { to, client } = this.#session;
-    const names = to && this.#session.ownId >= 0 ? client.typists(this.#session.key(to)).map((userId) => this.#session.user(userId).full_name) : [];
+    const names =
+      to && this.#session.ownId >= 0
+        ? client.typists(this.#session.key(to)).map((userId) => this.#session.user(userId).full_name)
+        : [];
     setData(this.#typing, { count: names.length });
     if (names.length === 0) return fill(this.#typing);
-    const words = names.length > 3 ? "Several people are typing" : `${list(names)} ${names.length > 1 ? "are" : "is"} typing`;
+    const words =
+      names.length > 3 ? "Several people are typing" : `${list(names)} ${names.length > 1 ? "are" : "is"} typing`;
     fill(this.#typing, h("span", { class: "typing-dots", "aria-hidden": "true" }, h("i"), h("i"), h("i")), words);
   }
 

@@ -31,9 +31,18 @@ export class ConversationView {
   constructor(session, { onRead }) {
     this.#session = session;
     this.#onRead = onRead;
-    this.#scroll = h("div", { class: "scroll", role: "log", "aria-label": "Messages", tabindex: "0", data: { testid: "conversation" } }, this.#list);
+    this.#scroll = h(
+      "div",
+      { class: "scroll", role: "log", "aria-label": "Messages", tabindex: "0", data: { testid: "conversation" } },
+      this.#list,
+    );
     this.#scroll.addEventListener("scroll", () => this.#handleScroll(), { passive: true });
-    this.#toNewest = h("button", { class: "to-newest", type: "button", data: { testid: "to-newest" }, on: { click: () => this.toNewest() } }, icon("down"), this.#newestWords);
+    this.#toNewest = h(
+      "button",
+      { class: "to-newest", type: "button", data: { testid: "to-newest" }, on: { click: () => this.toNewest() } },
+      icon("down"),
+      this.#newestWords,
+    );
     this.element = h("section", { class: "conversation", "aria-label": "Conversation" }, this.#scroll, this.#toNewest);
     new ResizeObserver(() => this.#atBottom && this.#scrollToBottom()).observe(this.#scroll);
   }
@@ -76,7 +85,8 @@ export class ConversationView {
     let day = "";
     let newIsMarked = this.#newFrom === null;
     for (const message of shown) {
-      if (dayOf(message.ms) !== day) items.push(this.#divider(`day:${message.key}`, "day", formatDay(message.ms, nowMs)));
+      if (dayOf(message.ms) !== day)
+        items.push(this.#divider(`day:${message.key}`, "day", formatDay(message.ms, nowMs)));
       day = dayOf(message.ms);
       if (!newIsMarked && message.messageId !== null && message.messageId > (this.#newFrom ?? 0)) {
         items.push(this.#divider("new", "new", "New"));
@@ -100,7 +110,7 @@ export class ConversationView {
       key: message.send_id && message.sender_id === ownId ? `send:${message.send_id}` : `message:${message.message_id}`,
       messageId: message.message_id,
       sequence: message.sequence ?? null,
-      sendId: message.sender_id === ownId ? message.send_id ?? null : null,
+      sendId: message.sender_id === ownId ? (message.send_id ?? null) : null,
       senderId: message.sender_id,
       ms: message.timestamp * 1000,
       content: message.content,
@@ -125,7 +135,10 @@ export class ConversationView {
 
   /** @param {Shown} shown */
   #row(shown) {
-    const calls = { retry: (/** @type {string} */ id) => this.#session.realm.retry(id), discard: (/** @type {string} */ id) => this.#session.realm.discard(id) };
+    const calls = {
+      retry: (/** @type {string} */ id) => this.#session.realm.retry(id),
+      discard: (/** @type {string} */ id) => this.#session.realm.discard(id),
+    };
     const sender = this.#session.user(shown.senderId);
     const row = this.#rows.get(shown.key, () => messageRow(null, shown, sender, calls));
     return messageRow(row, shown, sender, calls);
@@ -149,11 +162,28 @@ export class ConversationView {
     const { realm } = this.#session;
     const conversation = realm.conversation(to);
     const refusal = realm.refusal(key);
-    if ("topic" in to && to.topic === "") fill(this.#head, this.#beginning(`A new topic in ${this.#session.stream(to.stream_id)?.name ?? "this stream"}`, "Give it a name below, and say the first word."));
-    else if (refusal && !conversation.loaded) fill(this.#head, this.#beginning("These messages can't be shown", refusal.message));
-    else if (!conversation.loaded) fill(this.#head, h("div", { class: "skeleton", "aria-label": "Loading" }, ...Array.from({ length: 5 }, () => h("span", {}))));
-    else if (!conversation.foundOldest) fill(this.#head, h("div", { class: "loading-older" }, h("span", { class: "spinner" }), "Earlier messages"));
-    else fill(this.#head, this.#beginning(this.#title(to), isEmpty ? "Nothing here yet. Say the first word." : "This is where it began."));
+    if ("topic" in to && to.topic === "")
+      fill(
+        this.#head,
+        this.#beginning(
+          `A new topic in ${this.#session.stream(to.stream_id)?.name ?? "this stream"}`,
+          "Give it a name below, and say the first word.",
+        ),
+      );
+    else if (refusal && !conversation.loaded)
+      fill(this.#head, this.#beginning("These messages can't be shown", refusal.message));
+    else if (!conversation.loaded)
+      fill(
+        this.#head,
+        h("div", { class: "skeleton", "aria-label": "Loading" }, ...Array.from({ length: 5 }, () => h("span", {}))),
+      );
+    else if (!conversation.foundOldest)
+      fill(this.#head, h("div", { class: "loading-older" }, h("span", { class: "spinner" }), "Earlier messages"));
+    else
+      fill(
+        this.#head,
+        this.#beginning(this.#title(to), isEmpty ? "Nothing here yet. Say the first word." : "This is where it began."),
+      );
     return this.#head;
   }
 
@@ -179,7 +209,8 @@ export class ConversationView {
     const { to, realm } = this.#session;
     if (!to || this.#shownKey === null) return;
     if (this.#scroll.scrollTop < OLDER_PX && !realm.isFetching(this.#shownKey)) realm.loadOlder(to);
-    if (this.#atBottom && document.visibilityState === "visible" && this.#session.unread.read(this.#shownKey)) this.#onRead();
+    if (this.#atBottom && document.visibilityState === "visible" && this.#session.unread.read(this.#shownKey))
+      this.#onRead();
     const unread = this.#session.unread.count(this.#shownKey);
     this.#toNewest.classList.toggle("shown", !this.#atBottom);
     fill(this.#newestWords, unread > 0 ? `${formatNumber(unread)} new` : "Newest");
@@ -212,7 +243,11 @@ export class ConversationView {
 function grouped(messages) {
   messages.forEach((message, index) => {
     const before = messages[index - 1];
-    message.first = !before || before.senderId !== message.senderId || message.ms - before.ms > GROUP_MS || dayOf(before.ms) !== dayOf(message.ms);
+    message.first =
+      !before ||
+      before.senderId !== message.senderId ||
+      message.ms - before.ms > GROUP_MS ||
+      dayOf(before.ms) !== dayOf(message.ms);
   });
   return messages;
 }

@@ -14,8 +14,10 @@ export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (name === "data") setData(element, value);
-    else if (name === "on") for (const [kind, listener] of Object.entries(value)) element.addEventListener(kind, listener);
-    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : String(value));
+    else if (name === "on")
+      for (const [kind, listener] of Object.entries(value)) element.addEventListener(kind, listener);
+    else if (value !== null && value !== undefined && value !== false)
+      element.setAttribute(name, value === true ? "" : String(value));
   }
   append(element, children);
   return element;

@@ -20,15 +20,41 @@ export class Header {
   constructor(session, { onMenu, onPeople, dialogs }) {
     this.#session = session;
     this.#dialogs = dialogs;
-    this.#connection = h("button", { class: "connection", type: "button", data: { testid: "connection-state" }, title: "Connection details", on: { click: onPeople } });
+    this.#connection = h("button", {
+      class: "connection",
+      type: "button",
+      data: { testid: "connection-state" },
+      title: "Connection details",
+      on: { click: onPeople },
+    });
     this.element = h(
       "header",
       { class: "header" },
-      h("button", { class: "tool narrow-only", type: "button", "aria-label": "Streams and direct messages", data: { testid: "menu" }, on: { click: onMenu } }, icon("menu")),
+      h(
+        "button",
+        {
+          class: "tool narrow-only",
+          type: "button",
+          "aria-label": "Streams and direct messages",
+          data: { testid: "menu" },
+          on: { click: onMenu },
+        },
+        icon("menu"),
+      ),
       this.#title,
       this.#actions,
       this.#connection,
-      h("button", { class: "tool medium-only", type: "button", "aria-label": "People", data: { testid: "people-toggle" }, on: { click: onPeople } }, icon("people")),
+      h(
+        "button",
+        {
+          class: "tool medium-only",
+          type: "button",
+          "aria-label": "People",
+          data: { testid: "people-toggle" },
+          on: { click: onPeople },
+        },
+        icon("people"),
+      ),
     );
   }
 
@@ -42,7 +68,8 @@ export class Header {
   renderConnection() {
     const { client, realm } = this.#session;
     const words = client.state === "open" && realm.status === "loading" ? "Catching up" : CONNECTION[client.state];
-    const latency = client.state === "open" && client.latency.pingMs !== null ? formatLatency(client.latency.pingMs) : null;
+    const latency =
+      client.state === "open" && client.latency.pingMs !== null ? formatLatency(client.latency.pingMs) : null;
     setData(this.#connection, { state: client.state, realm: realm.status });
     fill(
       this.#connection,
@@ -56,7 +83,12 @@ export class Header {
   #stream({ stream_id, topic }) {
     const stream = this.#session.stream(stream_id);
     return [
-      h("h1", {}, h("span", { class: "where-stream" }, icon(stream?.invite_only ? "lock" : "hash"), stream?.name ?? ""), h("span", { class: "where-topic" }, topic || "New topic")),
+      h(
+        "h1",
+        {},
+        h("span", { class: "where-stream" }, icon(stream?.invite_only ? "lock" : "hash"), stream?.name ?? ""),
+        h("span", { class: "where-topic" }, topic || "New topic"),
+      ),
       stream?.description ? h("p", { class: "where-words" }, stream.description) : null,
     ];
   }
@@ -65,14 +97,26 @@ export class Header {
   #direct(userIds) {
     const [first, ...more] = this.#session.others(userIds);
     const words = more.length > 0 ? `${more.length + 2} people` : this.#session.user(first).email;
-    return [h("h1", {}, h("span", { class: "where-stream" }, this.#session.directTitle(userIds))), h("p", { class: "where-words" }, words)];
+    return [
+      h("h1", {}, h("span", { class: "where-stream" }, this.#session.directTitle(userIds))),
+      h("p", { class: "where-words" }, words),
+    ];
   }
 
   /** @param {number} streamId */
   #streamActions(streamId) {
     if (!this.#session.realm.subscriptions.has(streamId)) return null;
-    const tool = (/** @type {any} */ name, /** @type {string} */ label, /** @type {string} */ testid, /** @type {() => void} */ click) =>
-      h("button", { class: "tool", type: "button", "aria-label": label, title: label, data: { testid }, on: { click } }, icon(name));
+    const tool = (
+      /** @type {any} */ name,
+      /** @type {string} */ label,
+      /** @type {string} */ testid,
+      /** @type {() => void} */ click,
+    ) =>
+      h(
+        "button",
+        { class: "tool", type: "button", "aria-label": label, title: label, data: { testid }, on: { click } },
+        icon(name),
+      );
     return [
       tool("invite", "Add people", "add-people", () => this.#dialogs.showInvite(streamId)),
       tool("leave", "Leave this stream", "leave-stream", () => this.#dialogs.leave(streamId)),
@@ -80,4 +124,10 @@ export class Header {
   }
 }
 
-const CONNECTION = { new: "Starting", connecting: "Connecting", open: "Connected", waiting: "Reconnecting", closed: "Disconnected" };
+const CONNECTION = {
+  new: "Starting",
+  connecting: "Connecting",
+  open: "Connected",
+  waiting: "Reconnecting",
+  closed: "Disconnected",
+};

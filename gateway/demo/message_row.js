@@ -35,7 +35,9 @@ const signatures = new WeakMap();
  */
 export function messageRow(known, shown, sender, calls) {
   const row = known ?? h("li", { class: "message", data: { testid: "message" } });
-  const signature = [shown.messageId, shown.sequence, shown.state, shown.fault, shown.first, sender.full_name].join("|");
+  const signature = [shown.messageId, shown.sequence, shown.state, shown.fault, shown.first, sender.full_name].join(
+    "|",
+  );
   if (signatures.get(row) === signature) return row;
   signatures.set(row, signature);
   setData(row, {
@@ -46,14 +48,26 @@ export function messageRow(known, shown, sender, calls) {
     state: shown.state,
   });
   row.classList.toggle("first", shown.first);
-  const time = h("time", { datetime: new Date(shown.ms).toISOString(), title: formatMoment(shown.ms) }, formatTime(shown.ms));
+  const time = h(
+    "time",
+    { datetime: new Date(shown.ms).toISOString(), title: formatMoment(shown.ms) },
+    formatTime(shown.ms),
+  );
   fill(
     row,
     h("div", { class: "gutter" }, shown.first ? avatar(sender) : time),
     h(
       "div",
       { class: "body" },
-      shown.first ? h("div", { class: "by" }, h("span", { class: "sender" }, sender.full_name), sender.is_bot ? h("span", { class: "tag" }, "bot") : null, time) : null,
+      shown.first
+        ? h(
+            "div",
+            { class: "by" },
+            h("span", { class: "sender" }, sender.full_name),
+            sender.is_bot ? h("span", { class: "tag" }, "bot") : null,
+            time,
+          )
+        : null,
       h("div", { class: "content", data: { testid: "content" } }, content(shown.content)),
       shown.state === "failed" ? failure(shown, calls) : null,
     ),
@@ -65,7 +79,9 @@ export function messageRow(known, shown, sender, calls) {
 /** @param {string} text */
 function content(text) {
   return linkPieces(text).map((piece) =>
-    piece.href ? h("a", { href: piece.href, target: "_blank", rel: "noopener noreferrer nofollow" }, piece.text) : piece.text,
+    piece.href
+      ? h("a", { href: piece.href, target: "_blank", rel: "noopener noreferrer nofollow" }, piece.text)
+      : piece.text,
   );
 }
 
@@ -82,8 +98,16 @@ function mark({ state }) {
  * @param {{retry: (sendId: string) => void, discard: (sendId: string) => void}} calls
  */
 function failure({ sendId, fault }, { retry, discard }) {
-  const button = (/** @type {string} */ words, /** @type {string} */ testid, /** @type {(sendId: string) => void} */ call) =>
-    h("button", { class: "link", type: "button", data: { testid }, on: { click: () => sendId && call(sendId) } }, words);
+  const button = (
+    /** @type {string} */ words,
+    /** @type {string} */ testid,
+    /** @type {(sendId: string) => void} */ call,
+  ) =>
+    h(
+      "button",
+      { class: "link", type: "button", data: { testid }, on: { click: () => sendId && call(sendId) } },
+      words,
+    );
   return h(
     "div",
     { class: "failure", role: "alert" },

@@ -22,17 +22,29 @@ export class People {
   constructor(session, { open }) {
     this.#session = session;
     this.#open = open;
-    this.element = h("section", { class: "people-panel" }, h("div", { class: "section-head" }, h("h2", {}, "People"), this.#count), this.#list);
+    this.element = h(
+      "section",
+      { class: "people-panel" },
+      h("div", { class: "section-head" }, h("h2", {}, "People"), this.#count),
+      this.#list,
+    );
   }
 
   render() {
     const { realm, client } = this.#session;
     const nowMs = client.serverNow();
-    const people = [...realm.users.values()].filter((user) => user.is_active).map((user) => ({ user, view: client.presenceOf(user.user_id) }));
-    people.sort((a, b) => RANK[a.view.status] - RANK[b.view.status] || a.user.full_name.localeCompare(b.user.full_name));
+    const people = [...realm.users.values()]
+      .filter((user) => user.is_active)
+      .map((user) => ({ user, view: client.presenceOf(user.user_id) }));
+    people.sort(
+      (a, b) => RANK[a.view.status] - RANK[b.view.status] || a.user.full_name.localeCompare(b.user.full_name),
+    );
     const there = people.filter(({ view }) => view.status === "active" || view.status === "idle").length;
     fill(this.#count, people.length > 0 ? `${there} of ${people.length} here` : null);
-    fill(this.#list, people.map(({ user, view }) => this.#person(user, view, nowMs)));
+    fill(
+      this.#list,
+      people.map(({ user, view }) => this.#person(user, view, nowMs)),
+    );
     this.#rows.sweep();
   }
 
@@ -63,9 +75,20 @@ export class People {
       {},
       h(
         "button",
-        { class: "row person", type: "button", title: user.email, data: { testid: `person-${this.#session.slug(user)}`, userId: user.user_id }, on: { click: () => this.#open({ user_ids: [user.user_id] }) } },
+        {
+          class: "row person",
+          type: "button",
+          title: user.email,
+          data: { testid: `person-${this.#session.slug(user)}`, userId: user.user_id },
+          on: { click: () => this.#open({ user_ids: [user.user_id] }) },
+        },
         avatar(user, { presence: presenceDot(view) }),
-        h("span", { class: "person-text" }, h("span", { class: "person-name" }, user.full_name, isOwn ? h("span", { class: "you" }, "you") : null), h("span", { class: "person-words" })),
+        h(
+          "span",
+          { class: "person-text" },
+          h("span", { class: "person-name" }, user.full_name, isOwn ? h("span", { class: "you" }, "you") : null),
+          h("span", { class: "person-words" }),
+        ),
       ),
     );
   }

@@ -38,7 +38,14 @@ export class Session {
    * @returns {User} also of one that is not known
    */
   user(userId) {
-    const unknown = { user_id: userId, email: "", full_name: `User ${userId}`, role: /** @type {const} */ ("member"), is_bot: false, is_active: true };
+    const unknown = {
+      user_id: userId,
+      email: "",
+      full_name: `User ${userId}`,
+      role: /** @type {const} */ ("member"),
+      is_bot: false,
+      is_active: true,
+    };
     return this.realm.users.get(userId) ?? unknown;
   }
 
@@ -81,7 +88,9 @@ export class Session {
    * @param {number} streamId
    */
   topics(streamId) {
-    return [...(this.realm.topics(streamId) ?? [])].sort(([, a], [, b]) => b - a).map(([name, maxId]) => ({ name, maxId }));
+    return [...(this.realm.topics(streamId) ?? [])]
+      .sort(([, a], [, b]) => b - a)
+      .map(([name, maxId]) => ({ name, maxId }));
   }
 
   /** The streams this user is in, by name. */

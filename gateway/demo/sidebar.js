@@ -33,7 +33,14 @@ export class Sidebar {
     this.#options = options;
     const browse = h(
       "button",
-      { class: "tool", type: "button", "aria-label": "Browse and create streams", title: "Browse and create streams", data: { testid: "browse-streams" }, on: { click: () => options.dialogs.showBrowse() } },
+      {
+        class: "tool",
+        type: "button",
+        "aria-label": "Browse and create streams",
+        title: "Browse and create streams",
+        data: { testid: "browse-streams" },
+        on: { click: () => options.dialogs.showBrowse() },
+      },
       icon("plus"),
     );
     this.element = h(
@@ -57,9 +64,15 @@ export class Sidebar {
 
   render() {
     this.#unreadTotal = 0;
-    fill(this.#streams, this.#session.subscriptions().map((stream) => this.#stream(stream)));
+    fill(
+      this.#streams,
+      this.#session.subscriptions().map((stream) => this.#stream(stream)),
+    );
     const directs = this.#session.directs().map(({ to }) => this.#direct(to));
-    fill(this.#directs, directs.length > 0 ? directs : h("li", { class: "hint" }, "Choose somebody from the people list to begin."));
+    fill(
+      this.#directs,
+      directs.length > 0 ? directs : h("li", { class: "hint" }, "Choose somebody from the people list to begin."),
+    );
     this.#renderOwn();
     this.#rows.sweep();
   }
@@ -78,7 +91,12 @@ export class Sidebar {
     setData(button, { unread: unread || null });
     button.setAttribute("aria-expanded", String(isUnfolded));
     button.classList.toggle("here", isHere);
-    fill(button, icon(stream.invite_only ? "lock" : "hash"), h("span", { class: "row-name" }, name), isUnfolded ? null : badge(unread));
+    fill(
+      button,
+      icon(stream.invite_only ? "lock" : "hash"),
+      h("span", { class: "row-name" }, name),
+      isUnfolded ? null : badge(unread),
+    );
     list.hidden = !isUnfolded;
     fill(list, isUnfolded ? this.#topics(stream_id, topics) : null);
     return item;
@@ -94,8 +112,24 @@ export class Sidebar {
       h(
         "div",
         { class: "row-line" },
-        h("button", { class: "row stream-row", type: "button", data: { testid: `stream-${name}` }, on: { click: open } }),
-        h("button", { class: "tool row-tool", type: "button", "aria-label": `New topic in ${name}`, title: "New topic", data: { testid: `new-topic-${name}` }, on: { click: add } }, icon("plus")),
+        h("button", {
+          class: "row stream-row",
+          type: "button",
+          data: { testid: `stream-${name}` },
+          on: { click: open },
+        }),
+        h(
+          "button",
+          {
+            class: "tool row-tool",
+            type: "button",
+            "aria-label": `New topic in ${name}`,
+            title: "New topic",
+            data: { testid: `new-topic-${name}` },
+            on: { click: add },
+          },
+          icon("plus"),
+        ),
       ),
       h("ul", { class: "topics" }),
     );
@@ -108,7 +142,13 @@ export class Sidebar {
   #topics(streamId, topics) {
     const isWhole = this.#whole.has(streamId);
     const rows = topics
-      .filter((topic, index) => isWhole || index < TOPICS_MAX || this.#unread({ stream_id: streamId, topic: topic.name }) > 0 || this.#isTopicHere(streamId, topic.name))
+      .filter(
+        (topic, index) =>
+          isWhole ||
+          index < TOPICS_MAX ||
+          this.#unread({ stream_id: streamId, topic: topic.name }) > 0 ||
+          this.#isTopicHere(streamId, topic.name),
+      )
       .map(({ name }) => this.#topic({ stream_id: streamId, topic: name }));
     const more = topics.length - rows.length;
     return [...rows, more > 0 ? this.#more(streamId, more) : null];
@@ -120,7 +160,9 @@ export class Sidebar {
       this.#whole.add(streamId);
       this.render();
     };
-    const item = this.#rows.get(`more:${streamId}`, () => h("li", {}, h("button", { class: "row topic-row more", type: "button", on: { click: show } })));
+    const item = this.#rows.get(`more:${streamId}`, () =>
+      h("li", {}, h("button", { class: "row topic-row more", type: "button", on: { click: show } })),
+    );
     fill(/** @type {Element} */ (item.firstElementChild), `${count} more`);
     return item;
   }
@@ -128,7 +170,16 @@ export class Sidebar {
   /** @param {{stream_id: number, topic: string}} to */
   #topic(to) {
     const make = () =>
-      h("li", {}, h("button", { class: "row topic-row", type: "button", data: { testid: `topic-${to.topic}` }, on: { click: () => this.#options.open(to) } }));
+      h(
+        "li",
+        {},
+        h("button", {
+          class: "row topic-row",
+          type: "button",
+          data: { testid: `topic-${to.topic}` },
+          on: { click: () => this.#options.open(to) },
+        }),
+      );
     const item = this.#rows.get(this.#session.key(to), make);
     this.#mark(item, to, [h("span", { class: "row-name" }, to.topic)]);
     return item;
@@ -140,7 +191,16 @@ export class Sidebar {
     const others = this.#session.others(to.user_ids);
     const make = () => {
       const testid = `direct-${others.map((userId) => this.#session.slug(this.#session.user(userId))).join("-")}`;
-      return h("li", {}, h("button", { class: "row direct-row", type: "button", data: { testid }, on: { click: () => this.#options.open(to) } }));
+      return h(
+        "li",
+        {},
+        h("button", {
+          class: "row direct-row",
+          type: "button",
+          data: { testid },
+          on: { click: () => this.#options.open(to) },
+        }),
+      );
     };
     const item = this.#rows.get(this.#session.key(to), make);
     const picture =
@@ -172,12 +232,26 @@ export class Sidebar {
     const { account, client, realm } = this.#session;
     const own = realm.users.get(this.#session.ownId) ?? { user_id: this.#session.ownId, full_name: account.full_name };
     const change = this.#rows.get("leave", () =>
-      h("button", { class: "button quiet", type: "button", data: { testid: "switch-user" }, on: { click: this.#options.onLeave } }, "Switch"),
+      h(
+        "button",
+        {
+          class: "button quiet",
+          type: "button",
+          data: { testid: "switch-user" },
+          on: { click: this.#options.onLeave },
+        },
+        "Switch",
+      ),
     );
     fill(
       this.#own,
       avatar(own, { presence: presenceDot(client.presenceOf(own.user_id)) }),
-      h("span", { class: "own-text" }, h("span", { class: "own-name" }, own.full_name), h("span", { class: "own-email" }, account.email)),
+      h(
+        "span",
+        { class: "own-text" },
+        h("span", { class: "own-name" }, own.full_name),
+        h("span", { class: "own-email" }, account.email),
+      ),
       change,
     );
   }
@@ -209,7 +283,9 @@ export class Sidebar {
 
 /** @param {number} unread */
 function badge(unread) {
-  return unread > 0 ? h("span", { class: "badge", "aria-label": `${unread} unread` }, unread > 99 ? "99+" : String(unread)) : null;
+  return unread > 0
+    ? h("span", { class: "badge", "aria-label": `${unread} unread` }, unread > 99 ? "99+" : String(unread))
+    : null;
 }
 
 const TOPICS_MAX = 6;

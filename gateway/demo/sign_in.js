@@ -60,8 +60,15 @@ export class SignIn {
   /** @param {Account[]} users */
   #cards(users) {
     return [
-      this.#head("Who would you like to be?", "Open a second window as somebody else, side by side, and talk to yourself."),
-      h("ul", { class: "cards" }, users.map((user, index) => h("li", {}, this.#card(user, index)))),
+      this.#head(
+        "Who would you like to be?",
+        "Open a second window as somebody else, side by side, and talk to yourself.",
+      ),
+      h(
+        "ul",
+        { class: "cards" },
+        users.map((user, index) => h("li", {}, this.#card(user, index))),
+      ),
       h("p", { class: "welcome-foot" }, "A demonstration realm on this machine. Nothing you write leaves it."),
     ];
   }
@@ -70,15 +77,37 @@ export class SignIn {
   #card(user, index) {
     return h(
       "button",
-      { class: "card", type: "button", data: { testid: `user-card-${user.name}` }, on: { click: () => this.#onAccount(user) } },
+      {
+        class: "card",
+        type: "button",
+        data: { testid: `user-card-${user.name}` },
+        on: { click: () => this.#onAccount(user) },
+      },
       avatar({ user_id: index + 1, full_name: user.full_name }, { large: true }),
-      h("span", { class: "card-text" }, h("span", { class: "card-name" }, user.full_name), h("span", { class: "card-email" }, user.email)),
+      h(
+        "span",
+        { class: "card-text" },
+        h("span", { class: "card-name" }, user.full_name),
+        h("span", { class: "card-email" }, user.email),
+      ),
     );
   }
 
   #form() {
-    const email = h("input", { type: "email", name: "email", required: true, autocomplete: "username", data: { testid: "sign-in-email" } });
-    const key = h("input", { type: "password", name: "key", required: true, autocomplete: "current-password", data: { testid: "sign-in-key" } });
+    const email = h("input", {
+      type: "email",
+      name: "email",
+      required: true,
+      autocomplete: "username",
+      data: { testid: "sign-in-email" },
+    });
+    const key = h("input", {
+      type: "password",
+      name: "key",
+      required: true,
+      autocomplete: "current-password",
+      data: { testid: "sign-in-key" },
+    });
     const fault = h("p", { class: "fault", role: "alert" });
     const submit = async (/** @type {SubmitEvent} */ event) => {
       event.preventDefault();
@@ -104,7 +133,11 @@ export class SignIn {
 
   /** @param {string} title @param {string} words */
   #head(title, words) {
-    return [h("div", { class: "brand-line" }, logo(), h("span", { class: "brand-name" }, "Squall")), h("h1", {}, title), h("p", { class: "lead" }, words)];
+    return [
+      h("div", { class: "brand-line" }, logo(), h("span", { class: "brand-name" }, "Squall")),
+      h("h1", {}, title),
+      h("p", { class: "lead" }, words),
+    ];
   }
 }
 

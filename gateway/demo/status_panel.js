@@ -38,13 +38,22 @@ export class StatusPanel {
       row("unanswered", "Waiting to be stored"),
     ];
     this.#values = new Map(rows.map(({ name, value }) => [name, value]));
-    this.#cut = h("button", { class: "button quiet", type: "button", data: { testid: "cut-line" }, on: { click: () => this.#act() } });
+    this.#cut = h("button", {
+      class: "button quiet",
+      type: "button",
+      data: { testid: "cut-line" },
+      on: { click: () => this.#act() },
+    });
     this.element = h(
       "section",
       { class: "status", data: { testid: "status-panel" } },
       h("div", { class: "section-head" }, h("h2", {}, "Connection"), this.#cut),
       h("p", { class: "status-line" }, this.#lamp, this.#state),
-      h("dl", {}, rows.map(({ element }) => element)),
+      h(
+        "dl",
+        {},
+        rows.map(({ element }) => element),
+      ),
     );
     session.client.on("state", ({ state, retryMs, error }) => {
       if (state === "open") this.#openedAt = Date.now();
@@ -58,7 +67,10 @@ export class StatusPanel {
     const { stats, position } = client;
     setData(this.element, { state: client.state });
     fill(this.#state, this.#words());
-    fill(this.#cut, client.state === "closed" ? "Connect" : client.state === "waiting" ? "Try now" : [icon("cut"), "Cut line"]);
+    fill(
+      this.#cut,
+      client.state === "closed" ? "Connect" : client.state === "waiting" ? "Try now" : [icon("cut"), "Cut line"],
+    );
     this.#cut.title = client.state === "open" ? "Drop the connection to see it come back" : "Connect now";
     this.#cut.disabled = client.state === "connecting" || client.state === "new";
     this.#put("epoch", position ? String(position.epoch) : "–");
@@ -77,8 +89,10 @@ export class StatusPanel {
   #words() {
     const { client, realm } = this.#session;
     if (client.state === "open" && realm.status === "failed") return `No state: ${realm.error?.message}`;
-    if (client.state === "open") return realm.status === "loading" ? "Catching up" : `Connected for ${formatSpan(Date.now() - this.#openedAt)}`;
-    if (client.state === "waiting") return `Next try in ${Math.max(0, Math.ceil(((this.#retryAt ?? 0) - Date.now()) / 1000))} s`;
+    if (client.state === "open")
+      return realm.status === "loading" ? "Catching up" : `Connected for ${formatSpan(Date.now() - this.#openedAt)}`;
+    if (client.state === "waiting")
+      return `Next try in ${Math.max(0, Math.ceil(((this.#retryAt ?? 0) - Date.now()) / 1000))} s`;
     if (client.state === "closed") return this.#closedBy?.message || closeReason(1006);
     return "Connecting";
   }

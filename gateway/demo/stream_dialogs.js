@@ -22,8 +22,23 @@ export class StreamDialogs {
   constructor(session, open) {
     this.#session = session;
     this.#open = open;
-    const close = h("button", { class: "tool", type: "button", "aria-label": "Close", data: { testid: "dialog-close" }, on: { click: () => this.close() } }, icon("close"));
-    this.element = h("dialog", { class: "dialog", "aria-labelledby": "dialog-title" }, h("div", { class: "dialog-head" }, this.#title, close), this.#body);
+    const close = h(
+      "button",
+      {
+        class: "tool",
+        type: "button",
+        "aria-label": "Close",
+        data: { testid: "dialog-close" },
+        on: { click: () => this.close() },
+      },
+      icon("close"),
+    );
+    this.element = h(
+      "dialog",
+      { class: "dialog", "aria-labelledby": "dialog-title" },
+      h("div", { class: "dialog-head" }, this.#title, close),
+      this.#body,
+    );
     this.element.addEventListener("click", (event) => event.target === this.element && this.close());
     this.element.addEventListener("close", () => (this.#redraw = null));
     session.realm.on("change", ({ what }) => what !== "conversation" && what !== "topics" && this.#redraw?.());
@@ -36,10 +51,23 @@ export class StreamDialogs {
   /** Streams to join or leave, and a new one. */
   showBrowse() {
     const list = h("ul", { class: "browse" });
-    const create = h("button", { class: "button primary wide", type: "button", data: { testid: "create-stream" }, on: { click: () => this.#showCreate() } }, icon("plus"), "New stream");
+    const create = h(
+      "button",
+      {
+        class: "button primary wide",
+        type: "button",
+        data: { testid: "create-stream" },
+        on: { click: () => this.#showCreate() },
+      },
+      icon("plus"),
+      "New stream",
+    );
     const redraw = () => {
       const streams = [...this.#session.realm.streams.values()].sort((a, b) => a.name.localeCompare(b.name));
-      fill(list, streams.map((stream) => this.#browseRow(stream)));
+      fill(
+        list,
+        streams.map((stream) => this.#browseRow(stream)),
+      );
     };
     this.#show("Streams", redraw, list, create);
   }
@@ -57,33 +85,60 @@ export class StreamDialogs {
       this.close();
     };
     add.addEventListener("click", () => this.#attempt(add, fault, run));
-    this.#show(`Add people to ${this.#session.stream(streamId)?.name ?? "the stream"}`, null, choice.element, fault, add);
+    this.#show(
+      `Add people to ${this.#session.stream(streamId)?.name ?? "the stream"}`,
+      null,
+      choice.element,
+      fault,
+      add,
+    );
   }
 
   /** @param {number} streamId */
   leave(streamId) {
     const stream = this.#session.stream(streamId);
     const fault = h("p", { class: "fault", role: "alert" });
-    const leave = h("button", { class: "button danger wide", type: "button", data: { testid: "leave-confirm" } }, "Leave");
+    const leave = h(
+      "button",
+      { class: "button danger wide", type: "button", data: { testid: "leave-confirm" } },
+      "Leave",
+    );
     const run = async () => {
       await this.#session.client.unsubscribe(streamId);
       this.close();
     };
     leave.addEventListener("click", () => this.#attempt(leave, fault, run));
-    const words = stream?.invite_only ? "Its messages are no longer shown to you, and only a member can let you in again." : "You can join again at any time.";
+    const words = stream?.invite_only
+      ? "Its messages are no longer shown to you, and only a member can let you in again."
+      : "You can join again at any time.";
     this.#show(`Leave ${stream?.name ?? "this stream"}?`, null, h("p", {}, words), fault, leave);
   }
 
   #showCreate() {
-    const name = h("input", { type: "text", required: true, maxlength: "60", autocomplete: "off", data: { testid: "stream-name" } });
+    const name = h("input", {
+      type: "text",
+      required: true,
+      maxlength: "60",
+      autocomplete: "off",
+      data: { testid: "stream-name" },
+    });
     const description = h("input", { type: "text", autocomplete: "off", data: { testid: "stream-description" } });
     const inviteOnly = h("input", { type: "checkbox", data: { testid: "stream-invite-only" } });
     const choice = new PeopleChoice(this.#session, []);
     const fault = h("p", { class: "fault", role: "alert" });
-    const create = h("button", { class: "button primary wide", type: "submit", data: { testid: "stream-submit" } }, "Create");
+    const create = h(
+      "button",
+      { class: "button primary wide", type: "submit", data: { testid: "stream-submit" } },
+      "Create",
+    );
     const run = async () => {
       const userEmails = choice.userIds.map((userId) => this.#session.user(userId).email);
-      const options = { name: name.value.trim(), description: description.value.trim(), inviteOnly: inviteOnly.checked, userEmails };
+      const options = {
+        name: name.value.trim(),
+        description: description.value.trim(),
+        inviteOnly: inviteOnly.checked,
+        userEmails,
+      };
       await this.#session.api.createStream(options);
       this.close();
       this.#openWhenKnown(options.name);
@@ -100,7 +155,12 @@ export class StreamDialogs {
         { class: "stack", on: { submit } },
         h("label", {}, "Name", name),
         h("label", {}, "What is it for?", description),
-        h("label", { class: "check" }, inviteOnly, h("span", {}, icon("lock"), "Invite only: nobody else sees it or its messages")),
+        h(
+          "label",
+          { class: "check" },
+          inviteOnly,
+          h("span", {}, icon("lock"), "Invite only: nobody else sees it or its messages"),
+        ),
         h("fieldset", {}, h("legend", {}, "Members"), choice.element),
         fault,
         create,
@@ -114,11 +174,30 @@ export class StreamDialogs {
     const isMember = this.#session.realm.subscriptions.has(stream.stream_id);
     const { client } = this.#session;
     const fault = h("span", { class: "fault", role: "alert" });
-    const button = h("button", { class: isMember ? "button quiet" : "button primary", type: "button", data: { testid: `${isMember ? "leave" : "join"}-${stream.name}` } }, isMember ? "Leave" : "Join");
+    const button = h(
+      "button",
+      {
+        class: isMember ? "button quiet" : "button primary",
+        type: "button",
+        data: { testid: `${isMember ? "leave" : "join"}-${stream.name}` },
+      },
+      isMember ? "Leave" : "Join",
+    );
     const run = () => (isMember ? client.unsubscribe(stream.stream_id) : client.subscribe(stream.stream_id));
     button.addEventListener("click", () => this.#attempt(button, fault, run));
     const label = `Add people to ${stream.name}`;
-    const invite = h("button", { class: "tool", type: "button", "aria-label": label, title: label, data: { testid: `invite-${stream.name}` }, on: { click: () => this.showInvite(stream.stream_id) } }, icon("invite"));
+    const invite = h(
+      "button",
+      {
+        class: "tool",
+        type: "button",
+        "aria-label": label,
+        title: label,
+        data: { testid: `invite-${stream.name}` },
+        on: { click: () => this.showInvite(stream.stream_id) },
+      },
+      icon("invite"),
+    );
     return h(
       "li",
       {},
@@ -184,10 +263,27 @@ class PeopleChoice {
    * @param {number[]} without not offered; nor is the user itself
    */
   constructor(session, without) {
-    const offered = [...session.realm.users.values()].filter(({ user_id, is_active }) => is_active && user_id !== session.ownId && !without.includes(user_id));
-    this.#boxes = new Map(offered.map((user) => [user.user_id, h("input", { type: "checkbox", data: { testid: `choose-${session.slug(user)}` } })]));
-    const rows = offered.map((user) => h("li", {}, h("label", { class: "check" }, this.#boxes.get(user.user_id), avatar(user), h("span", {}, user.full_name))));
-    this.element = h("ul", { class: "choice" }, rows.length > 0 ? rows : h("li", { class: "hint" }, "Everybody is in it already."));
+    const offered = [...session.realm.users.values()].filter(
+      ({ user_id, is_active }) => is_active && user_id !== session.ownId && !without.includes(user_id),
+    );
+    this.#boxes = new Map(
+      offered.map((user) => [
+        user.user_id,
+        h("input", { type: "checkbox", data: { testid: `choose-${session.slug(user)}` } }),
+      ]),
+    );
+    const rows = offered.map((user) =>
+      h(
+        "li",
+        {},
+        h("label", { class: "check" }, this.#boxes.get(user.user_id), avatar(user), h("span", {}, user.full_name)),
+      ),
+    );
+    this.element = h(
+      "ul",
+      { class: "choice" },
+      rows.length > 0 ? rows : h("li", { class: "hint" }, "Everybody is in it already."),
+    );
   }
 
   /** Those whose boxes are ticked. */

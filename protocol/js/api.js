@@ -257,7 +257,11 @@ function message(row) {
     to:
       row.type === "stream" || row.type === "channel"
         ? { stream_id: row.stream_id, topic: row.subject }
-        : { user_ids: row.display_recipient.map((/** @type {{id: number}} */ { id }) => id).sort((/** @type {number} */ a, /** @type {number} */ b) => a - b) },
+        : {
+            user_ids: row.display_recipient
+              .map((/** @type {{id: number}} */ { id }) => id)
+              .sort((/** @type {number} */ a, /** @type {number} */ b) => a - b),
+          },
     content: row.content,
     ...(typeof row.send_id === "string" ? { send_id: row.send_id } : {}),
     ...(Number.isSafeInteger(row.sequence) ? { sequence: row.sequence } : {}),

@@ -79,7 +79,9 @@ export class SquallClient extends Emitter {
     this.#backoff = new Backoff(this.#environment.random);
     this.#outbox = new Outbox(this.#environment, (message) => this.#connection?.send(message));
     this.#typingNotifier = new TypingNotifier(this.#environment, (message) => this.#connection?.send(message));
-    this.#typingTracker = new TypingTracker(this.#environment, (key) => this.emit("typing", { key, users: this.typists(key) }));
+    this.#typingTracker = new TypingTracker(this.#environment, (key) =>
+      this.emit("typing", { key, users: this.typists(key) }),
+    );
     this.#wakeups = new Wakeups(this.#environment, () => this.wake());
   }
 
@@ -201,7 +203,12 @@ export class SquallClient extends Emitter {
    */
   send(to, content, { sendId = this.freshSendId() } = {}) {
     this.#typingNotifier.sent();
-    const message = { type: /** @type {const} */ ("send"), send_id: sendId, to: wellFormedDestination(to), content: wellFormed(content) };
+    const message = {
+      type: /** @type {const} */ ("send"),
+      send_id: sendId,
+      to: wellFormedDestination(to),
+      content: wellFormed(content),
+    };
     return /** @type {Promise<{message_id: number, sequence: number}>} */ (this.#write(message));
   }
 
@@ -420,7 +427,8 @@ export class SquallClient extends Emitter {
     if (isKnownEvent(event)) {
       if (event.kind === "message") this.#forgetTyping(event);
       this.emit("event", { sequence, mark, event, position });
-      if (event.kind === "message") this.emit("message", { message: event, sequence, own: event.sender_id === this.userId });
+      if (event.kind === "message")
+        this.emit("message", { message: event, sequence, own: event.sender_id === this.userId });
     }
     this.emit("position", { position });
     this.#savePosition();
@@ -488,7 +496,12 @@ export class SquallClient extends Emitter {
    * @returns {Promise<{sequence: number}>}
    */
   #changeMembers(type, streamId, { userIds, sendId = this.freshSendId() } = {}) {
-    return this.#write({ type, send_id: sendId, stream_id: streamId, ...(userIds?.length ? { user_ids: userIds } : {}) });
+    return this.#write({
+      type,
+      send_id: sendId,
+      stream_id: streamId,
+      ...(userIds?.length ? { user_ids: userIds } : {}),
+    });
   }
 
   /** @param {import("./types.js").WriteMessage} message */

@@ -9,7 +9,9 @@
  * @returns {string}
  */
 export function conversationKey(to, ownId) {
-  return "user_ids" in to ? `direct:${directUsers(to.user_ids, ownId).join(",")}` : `stream:${to.stream_id}:${to.topic}`;
+  return "user_ids" in to
+    ? `direct:${directUsers(to.user_ids, ownId).join(",")}`
+    : `stream:${to.stream_id}:${to.topic}`;
 }
 
 /**
@@ -30,5 +32,7 @@ export function directUsers(userIds, ownId) {
  * @returns {Destination}
  */
 export function wholeDestination(to, ownId) {
-  return "user_ids" in to ? { user_ids: directUsers(to.user_ids, ownId) } : { stream_id: to.stream_id, topic: to.topic };
+  return "user_ids" in to
+    ? { user_ids: directUsers(to.user_ids, ownId) }
+    : { stream_id: to.stream_id, topic: to.topic };
 }

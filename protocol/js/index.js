@@ -4,6 +4,14 @@ export { jsonCodec } from "./codec_json.js";
 export { Conversation } from "./conversation.js";
 export { SquallClient } from "./client.js";
 export { conversationKey, directUsers, wholeDestination } from "./destination.js";
-export { ApiError, ClosedError, MalformedError, OutboxFullError, RefusedError, SquallError, TooLargeError } from "./errors.js";
+export {
+  ApiError,
+  ClosedError,
+  MalformedError,
+  OutboxFullError,
+  RefusedError,
+  SquallError,
+  TooLargeError,
+} from "./errors.js";
 export { Presence } from "./presence.js";
 export { Realm } from "./realm.js";

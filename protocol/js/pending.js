@@ -74,7 +74,9 @@ export class Pending {
    * @returns {string[]} the keys of the conversations that lost one
    */
   settle(sequence) {
-    const settled = [...this.#messages.values()].filter((message) => message.sequence !== null && message.sequence <= sequence);
+    const settled = [...this.#messages.values()].filter(
+      (message) => message.sequence !== null && message.sequence <= sequence,
+    );
     for (const { sendId } of settled) this.#messages.delete(sendId);
     return [...new Set(settled.map(({ key }) => key))];
   }

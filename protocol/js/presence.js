@@ -87,7 +87,9 @@ export class Presence {
     const status = this.#active.has(userId) ? "active" : this.#idle.has(userId) ? "idle" : null;
     if (!status) {
       const heardMs = this.#offlineMs.get(userId);
-      return heardMs === undefined ? { status: "unknown", lastHeardMs: null } : { status: "offline", lastHeardMs: heardMs };
+      return heardMs === undefined
+        ? { status: "unknown", lastHeardMs: null }
+        : { status: "offline", lastHeardMs: heardMs };
     }
     const heardMs = this.#lostAtMs ?? nowMs;
     return { status: nowMs - heardMs > this.#errorMsMax ? "offline" : status, lastHeardMs: heardMs };

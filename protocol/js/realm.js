@@ -306,10 +306,13 @@ export class Realm extends Emitter {
       fetch((signal) => this.#api.users(signal)).then((answer) => next.loadUsers(answer)),
       fetch((signal) => this.#api.streams(signal)).then((answer) => next.loadStreams(answer)),
       fetch((signal) => this.#api.subscriptions(signal)).then((answer) => next.loadSubscriptions(answer)),
-      fetch((signal) => this.#api.messages("direct", { count: DIRECTS_COUNT }, signal)).then((answer) => next.loadDirects(answer)),
+      fetch((signal) => this.#api.messages("direct", { count: DIRECTS_COUNT }, signal)).then((answer) =>
+        next.loadDirects(answer),
+      ),
     ]);
     // What is watched may become more, or be dropped by an event, while it is fetched.
-    for (let missing = this.#missing(next); missing.length > 0; missing = this.#missing(next)) await Promise.all(missing);
+    for (let missing = this.#missing(next); missing.length > 0; missing = this.#missing(next))
+      await Promise.all(missing);
     signal.throwIfAborted();
   }
 
@@ -390,7 +393,8 @@ export class Realm extends Emitter {
       const conversation = state.conversation(to);
       conversation.watchers = count;
       const isKnown = "user_ids" in to || state.streams.has(to.stream_id);
-      if (isKnown && !conversation.loaded && !this.#refusals.has(key)) fetches.push(this.#fetchNewest(state, conversation));
+      if (isKnown && !conversation.loaded && !this.#refusals.has(key))
+        fetches.push(this.#fetchNewest(state, conversation));
     }
     return fetches;
   }

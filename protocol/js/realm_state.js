@@ -147,7 +147,10 @@ export class RealmState {
    */
   loadNewest(conversation, answer) {
     const later = this.tape.after(answer.as_of.sequence);
-    conversation.loadNewest(answer, later.filter(({ event }) => this.#isOf(conversation, event)));
+    conversation.loadNewest(
+      answer,
+      later.filter(({ event }) => this.#isOf(conversation, event)),
+    );
     // Left and come back after the answer was made: it lacks what came between.
     for (const { sequence, event } of later) if (this.#isMoveOf(conversation, event)) conversation.drop(sequence);
   }

@@ -59,7 +59,11 @@ const isDestination = (value) =>
   isObject(value) && (isIds(value.user_ids) || (isNumber(value.stream_id) && isText(value.topic)));
 /** @param {unknown} value */
 const isStream = (value) =>
-  isObject(value) && isNumber(value.stream_id) && isText(value.name) && isText(value.description) && isFlag(value.invite_only);
+  isObject(value) &&
+  isNumber(value.stream_id) &&
+  isText(value.name) &&
+  isText(value.description) &&
+  isFlag(value.invite_only);
 /** @param {unknown} value */
 const isUser = (value) => isObject(value) && isNumber(value.user_id) && isText(value.full_name) && isText(value.email);
 /** @param {(value: unknown) => boolean} is */

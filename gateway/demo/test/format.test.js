@@ -10,7 +10,9 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
 test("last seen", () => {
-  const words = [-5_000, 30_000, 5 * MINUTE, 59 * MINUTE, 3 * HOUR, 30 * HOUR, 9 * DAY].map((age) => formatAgo(NOW - age, NOW));
+  const words = [-5_000, 30_000, 5 * MINUTE, 59 * MINUTE, 3 * HOUR, 30 * HOUR, 9 * DAY].map((age) =>
+    formatAgo(NOW - age, NOW),
+  );
   assert.deepEqual(words, ["just now", "just now", "5 min ago", "59 min ago", "3 h ago", "yesterday", "9 days ago"]);
   assert.match(formatAgo(NOW - 400 * DAY, NOW), /^on .*2025/);
 });

@@ -3,7 +3,10 @@ import { test } from "node:test";
 
 import { linkPieces } from "../linkify.js";
 
-const links = (text) => linkPieces(text).filter(({ href }) => href).map(({ href }) => href);
+const links = (text) =>
+  linkPieces(text)
+    .filter(({ href }) => href)
+    .map(({ href }) => href);
 
 test("addresses become links, the rest stays as it was", () => {
   assert.deepEqual(linkPieces("see https://a.example/x?y=1#z, or not"), [
@@ -15,8 +18,20 @@ test("addresses become links, the rest stays as it was", () => {
 });
 
 test("nothing is lost or added", () => {
-  for (const text of ["", "plain", "https://", "https://a.example", "x https://a.example/(b). y http://c.example!?", "https://[bad"]) {
-    assert.equal(linkPieces(text).map((piece) => piece.text).join(""), text);
+  for (const text of [
+    "",
+    "plain",
+    "https://",
+    "https://a.example",
+    "x https://a.example/(b). y http://c.example!?",
+    "https://[bad",
+  ]) {
+    assert.equal(
+      linkPieces(text)
+        .map((piece) => piece.text)
+        .join(""),
+      text,
+    );
   }
 });
 

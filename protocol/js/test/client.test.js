@@ -9,7 +9,12 @@ import { record } from "./support/recorder.js";
 
 function start(options = {}) {
   const gateway = new FakeGateway();
-  const client = new SquallClient({ url: "ws://gateway.example/ws", token: "key", environment: gateway.environment(), ...options });
+  const client = new SquallClient({
+    url: "ws://gateway.example/ws",
+    token: "key",
+    environment: gateway.environment(),
+    ...options,
+  });
   return { gateway, client };
 }
 
@@ -45,7 +50,10 @@ test("tells whether a session begins at the head or goes on", async () => {
   gateway.socket.end(1006);
   await gateway.clock.advance(500);
   await gateway.welcome();
-  assert.deepEqual(told.welcome.map(({ fresh }) => fresh), [true, false]);
+  assert.deepEqual(
+    told.welcome.map(({ fresh }) => fresh),
+    [true, false],
+  );
   assert.equal(client.stats.resumes, 1);
   assert.equal(client.stats.connections, 2);
 });
@@ -77,7 +85,10 @@ test("an event that came before is dropped", async () => {
   socket.message(43);
   socket.message(43);
   socket.message(41);
-  assert.deepEqual(told.message.map(({ sequence }) => sequence), [43]);
+  assert.deepEqual(
+    told.message.map(({ sequence }) => sequence),
+    [43],
+  );
   assert.equal(told.warning.length, 2);
 });
 
@@ -103,7 +114,10 @@ test("a resume that is answered by a reset is no resume", async () => {
 
 test("keeps its position where it is told, after the listeners had the event", async () => {
   const saved = [];
-  const store = { load: () => ({ epoch: 5511, sequence: 40, mark: 4 }), save: (position) => saved.push(position.sequence) };
+  const store = {
+    load: () => ({ epoch: 5511, sequence: 40, mark: 4 }),
+    save: (position) => saved.push(position.sequence),
+  };
   const { gateway, client } = start({ positionStore: store });
   const seen = [];
   client.on("event", () => seen.push([...saved]));
@@ -146,7 +160,10 @@ test("a send made before the session is open goes out with it", async () => {
   client.send(LUNCH, "early").catch(() => {});
   client.connect();
   await gateway.welcome();
-  assert.deepEqual(gateway.socket.sentOf("send").map(({ content }) => content), ["early"]);
+  assert.deepEqual(
+    gateway.socket.sentOf("send").map(({ content }) => content),
+    ["early"],
+  );
 });
 
 test("a refused send rejects with its code", async () => {
@@ -154,7 +171,10 @@ test("a refused send rejects with its code", async () => {
   const sent = client.send({ stream_id: 99, topic: "x" }, "?");
   const [{ send_id }] = socket.sentOf("send");
   socket.say({ type: "refused", send_id, code: "unknown_stream", message: "no such stream" });
-  await assert.rejects(sent, (error) => error instanceof RefusedError && error.code === "unknown_stream" && error.sendId === send_id);
+  await assert.rejects(
+    sent,
+    (error) => error instanceof RefusedError && error.code === "unknown_stream" && error.sendId === send_id,
+  );
 });
 
 test("unanswered sends go again after a reconnect, in order, with the same ids", async () => {
@@ -165,10 +185,16 @@ test("unanswered sends go again after a reconnect, in order, with the same ids",
   socket.end(1006);
   await gateway.clock.advance(500);
   await gateway.welcome();
-  assert.deepEqual(gateway.socket.sentOf("send").map(({ send_id }) => send_id), ids.slice(1));
+  assert.deepEqual(
+    gateway.socket.sentOf("send").map(({ send_id }) => send_id),
+    ids.slice(1),
+  );
   gateway.socket.say({ type: "sent", send_id: ids[1], message_id: 2, sequence: 44 });
   gateway.socket.say({ type: "sent", send_id: ids[2], message_id: 3, sequence: 45 });
-  assert.deepEqual((await Promise.all(sends)).map(({ message_id }) => message_id), [1, 2, 3]);
+  assert.deepEqual(
+    (await Promise.all(sends)).map(({ message_id }) => message_id),
+    [1, 2, 3],
+  );
 });
 
 test("a message too long for the server is not sent", async () => {
@@ -203,7 +229,10 @@ test("answers pings, telling whether the user is active", async () => {
   client.setStatus("idle");
   client.setStatus("idle");
   socket.say({ type: "ping", time_ms: 6 });
-  assert.deepEqual(socket.sentOf("pong"), [{ type: "pong", active: true }, { type: "pong", active: false }]);
+  assert.deepEqual(socket.sentOf("pong"), [
+    { type: "pong", active: true },
+    { type: "pong", active: false },
+  ]);
   assert.deepEqual(socket.sentOf("presence"), [{ type: "presence", status: "idle" }]);
 });
 
@@ -253,9 +282,24 @@ test("a closed client connects again from where it was", async () => {
 test("malformed input is dropped with a warning, and the connection goes on", async () => {
   const { client, socket } = await connected();
   const told = record(client, "warning", "message");
-  const odd = ["", "{", "null", "[]", "7", '"x"', "{}", '{"type":7}', '{"type":"event"}', '{"type":"event","sequence":-1,"mark":2}',
-    '{"type":"event","sequence":"x","mark":2}', '{"type":"reset","reason":"expired"}', '{"type":"presence_snapshot","active":3}',
-    '{"type":"sent"}', '{"type":"typing","op":"start","sender_id":1,"to":{}}', '{"type":"goaway"}'];
+  const odd = [
+    "",
+    "{",
+    "null",
+    "[]",
+    "7",
+    '"x"',
+    "{}",
+    '{"type":7}',
+    '{"type":"event"}',
+    '{"type":"event","sequence":-1,"mark":2}',
+    '{"type":"event","sequence":"x","mark":2}',
+    '{"type":"reset","reason":"expired"}',
+    '{"type":"presence_snapshot","active":3}',
+    '{"type":"sent"}',
+    '{"type":"typing","op":"start","sender_id":1,"to":{}}',
+    '{"type":"goaway"}',
+  ];
   for (const text of odd) socket.frame(text);
   socket.frame(new ArrayBuffer(4));
   assert.equal(told.warning.length, odd.length + 1);
@@ -285,7 +329,10 @@ test("the words of an error before a close are those of the ClosedError", async 
   gateway.socket.open();
   gateway.socket.say({ type: "error", code: "unauthorized", message: "no such key" });
   gateway.socket.end(4401, "unknown token");
-  await assert.rejects(opened, (error) => error instanceof ClosedError && error.code === 4401 && error.message === "no such key");
+  await assert.rejects(
+    opened,
+    (error) => error instanceof ClosedError && error.code === 4401 && error.message === "no such key",
+  );
 });
 
 test("a listener that throws stops nobody", async (t) => {

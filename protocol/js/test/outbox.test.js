@@ -8,7 +8,10 @@ import { FakeClock } from "./support/fake_clock.js";
 function start(inFlightMax = 256) {
   const clock = new FakeClock();
   const wire = [];
-  const outbox = new Outbox({ now: clock.now, setTimeout: clock.setTimeout, clearTimeout: clock.clearTimeout }, (message) => wire.push(message.send_id));
+  const outbox = new Outbox(
+    { now: clock.now, setTimeout: clock.setTimeout, clearTimeout: clock.clearTimeout },
+    (message) => wire.push(message.send_id),
+  );
   outbox.open(inFlightMax);
   const send = (send_id) => {
     const promise = outbox.add({ type: "send", send_id, to: { stream_id: 1, topic: "t" }, content: send_id });
@@ -16,7 +19,8 @@ function start(inFlightMax = 256) {
     return promise;
   };
   const sent = (send_id) => outbox.handleAnswer({ type: "sent", send_id, message_id: 1, sequence: 1 });
-  const refuse = (send_id, retry_after_ms, code = "rate_limited") => outbox.handleRefused({ type: "refused", send_id, code, message: code, retry_after_ms });
+  const refuse = (send_id, retry_after_ms, code = "rate_limited") =>
+    outbox.handleRefused({ type: "refused", send_id, code, message: code, retry_after_ms });
   /** What went out since the last call. */
   const out = () => wire.splice(0);
   return { clock, outbox, send, sent, refuse, out };

@@ -6,9 +6,17 @@ import { Presence } from "../presence.js";
 import { FakeGateway } from "./support/fake_gateway.js";
 
 const NOW_MS = 1_763_818_165_000;
-const SNAPSHOT = { type: "presence_snapshot", as_of_ms: NOW_MS, change: 71, active: [3, 5], idle: [9], offline: [[4, 1_763_810_000]] };
+const SNAPSHOT = {
+  type: "presence_snapshot",
+  as_of_ms: NOW_MS,
+  change: 71,
+  active: [3, 5],
+  idle: [9],
+  offline: [[4, 1_763_810_000]],
+};
 
-const statuses = (presence, nowMs = NOW_MS) => Object.fromEntries([3, 4, 5, 9, 77].map((id) => [id, presence.view(id, nowMs).status]));
+const statuses = (presence, nowMs = NOW_MS) =>
+  Object.fromEntries([3, 4, 5, 9, 77].map((id) => [id, presence.view(id, nowMs).status]));
 
 function withSnapshot() {
   const presence = new Presence();
@@ -27,7 +35,17 @@ test("a snapshot tells who is there", () => {
 
 test("a diff moves those it names", () => {
   const presence = withSnapshot();
-  assert.equal(presence.handleDiff({ type: "presence", as_of_ms: NOW_MS, from: 71, to: 73, idle: [3], offline: [[9, 1_763_818_140]] }), "applied");
+  assert.equal(
+    presence.handleDiff({
+      type: "presence",
+      as_of_ms: NOW_MS,
+      from: 71,
+      to: 73,
+      idle: [3],
+      offline: [[9, 1_763_818_140]],
+    }),
+    "applied",
+  );
   assert.deepEqual(statuses(presence), { 3: "idle", 4: "offline", 5: "active", 9: "offline", 77: "unknown" });
   assert.equal(presence.view(9, NOW_MS).lastHeardMs, 1_763_818_140_000);
   presence.handleDiff({ type: "presence", as_of_ms: NOW_MS, from: 73, to: 74, active: [9, 77] });
@@ -81,7 +99,10 @@ test("typing is told at once, each 10 s, and its end after a pause", async () =>
     client.typing(to);
     await gateway.clock.advance(1_000);
   }
-  assert.deepEqual(socket.sentOf("typing").map(({ op }) => op), ["start", "start"]);
+  assert.deepEqual(
+    socket.sentOf("typing").map(({ op }) => op),
+    ["start", "start"],
+  );
   await gateway.clock.advance(5_000);
   assert.deepEqual(socket.sentOf("typing").at(-1), { type: "typing", op: "stop", to });
 });
@@ -92,7 +113,14 @@ test("typing elsewhere stops it here; a message stops it by itself", async () =>
   client.typing({ user_ids: [5] });
   client.send({ user_ids: [5] }, "hi").catch(() => {});
   client.stopTyping();
-  assert.deepEqual(socket.sentOf("typing").map(({ op, to }) => [op, to.topic ?? to.user_ids]), [["start", "a"], ["stop", "a"], ["start", [5]]]);
+  assert.deepEqual(
+    socket.sentOf("typing").map(({ op, to }) => [op, to.topic ?? to.user_ids]),
+    [
+      ["start", "a"],
+      ["stop", "a"],
+      ["start", [5]],
+    ],
+  );
 });
 
 test("others' typing is forgotten after 15 s, on stop, with their message, and with the connection", async () => {

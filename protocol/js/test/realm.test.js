@@ -17,7 +17,13 @@ const ADA = { user_id: 3, email: "ada@x", full_name: "Ada", role: "member", is_b
 const BOB = { ...ADA, user_id: 5, email: "bob@x", full_name: "Bob" };
 
 const at = (sequence, epoch = POSITION.epoch) => ({ epoch, sequence, mark: 0 });
-const stored = (message_id, to = LUNCH) => ({ message_id, sender_id: 5, timestamp: 1, to, content: `stored ${message_id}` });
+const stored = (message_id, to = LUNCH) => ({
+  message_id,
+  sender_id: 5,
+  timestamp: 1,
+  to,
+  content: `stored ${message_id}`,
+});
 
 async function start({ topics = false, watch = null } = {}) {
   const gateway = new FakeGateway();
@@ -41,10 +47,20 @@ async function start({ topics = false, watch = null } = {}) {
     await answer("users", { users: [ADA, BOB] }, as_of);
     await answer("streams", { streams: [GENERAL] }, as_of);
     await answer("subscriptions", { streams: fields.subscriptions ?? [GENERAL] }, as_of);
-    await answer("messages", { messages: fields.directs ?? [], foundOldest: true, foundNewest: true }, as_of, (narrow) => narrow === "direct");
+    await answer(
+      "messages",
+      { messages: fields.directs ?? [], foundOldest: true, foundNewest: true },
+      as_of,
+      (narrow) => narrow === "direct",
+    );
   };
   const answerPage = (messageIds, as_of = at(42), foundOldest = false) =>
-    answer("messages", { messages: messageIds.map((id) => stored(id)), foundOldest, foundNewest: true }, as_of, (narrow) => narrow !== "direct");
+    answer(
+      "messages",
+      { messages: messageIds.map((id) => stored(id)), foundOldest, foundNewest: true },
+      as_of,
+      (narrow) => narrow !== "direct",
+    );
   return { gateway, client, api, realm, ids, answer, answerState, answerPage, socket: gateway.socket };
 }
 
@@ -355,7 +371,13 @@ test("topics follow their messages, whichever side of the answer they are on", a
   socket.message(44, { to: { stream_id: 1, topic: "new" } });
   assert.equal(realm.topics(1), null);
   await answer("topics", { topics: [{ name: "lunch", max_id: 1043 }] }, at(43));
-  assert.deepEqual([...realm.topics(1)], [["lunch", 1043], ["new", 1044]]);
+  assert.deepEqual(
+    [...realm.topics(1)],
+    [
+      ["lunch", 1043],
+      ["new", 1044],
+    ],
+  );
   socket.message(45);
   assert.equal(realm.topics(1).get("lunch"), 1045);
 });
@@ -377,7 +399,13 @@ test("direct conversations are found, and begin live", async () => {
   const { realm, socket, answerState } = await start();
   await answerState(at(42), { directs: [stored(7, { user_ids: [3, 5] }), stored(9, { user_ids: [3, 5] })] });
   socket.message(43, { to: { user_ids: [3, 9] } });
-  assert.deepEqual([...realm.directs].map(([key, { maxId }]) => [key, maxId]), [["direct:3,5", 9], ["direct:3,9", 1043]]);
+  assert.deepEqual(
+    [...realm.directs].map(([key, { maxId }]) => [key, maxId]),
+    [
+      ["direct:3,5", 9],
+      ["direct:3,9", 1043],
+    ],
+  );
   assert.equal(realm.conversation({ user_ids: [9] }).messages.length, 1);
 });
 
@@ -415,7 +443,10 @@ test("a refusal that events have overtaken is asked for again", async () => {
 test("a message is shown at once, and becomes its event", async () => {
   const { realm, socket, ids } = await watching();
   const sendId = realm.send(LUNCH, "Soup?");
-  assert.deepEqual(realm.pending(KEY).map(({ state, content }) => [state, content]), [["sending", "Soup?"]]);
+  assert.deepEqual(
+    realm.pending(KEY).map(({ state, content }) => [state, content]),
+    [["sending", "Soup?"]],
+  );
   socket.message(43, { sender_id: 3, send_id: sendId, content: "Soup?" });
   assert.deepEqual(realm.pending(KEY), []);
   assert.deepEqual(ids(), [900, 901, 1043]);
@@ -442,10 +473,17 @@ test("a send from before a reset goes again and is shown once, in the page that 
   await gateway.clock.advance(1);
   await gateway.welcome();
   gateway.socket.say({ type: "reset", reason: "expired", position: at(9_000), after_ms: 0 });
-  assert.deepEqual(gateway.socket.sentOf("send").map(({ send_id }) => send_id), [sendId]);
+  assert.deepEqual(
+    gateway.socket.sentOf("send").map(({ send_id }) => send_id),
+    [sendId],
+  );
   await gateway.clock.advance(0);
   await answerState(at(9_000));
-  await answer("messages", { messages: [stored(8_000), { ...stored(8_001), sender_id: 3, send_id: sendId }], foundOldest: false }, at(9_000));
+  await answer(
+    "messages",
+    { messages: [stored(8_000), { ...stored(8_001), sender_id: 3, send_id: sendId }], foundOldest: false },
+    at(9_000),
+  );
   assert.deepEqual(ids(), [8_000, 8_001]);
   assert.deepEqual(realm.pending(KEY), []); // though its answer is not here
   gateway.socket.say({ type: "sent", send_id: sendId, message_id: 8_001, sequence: 8_999 });
@@ -474,10 +512,16 @@ test("a refused message says why, and can be tried again under its id, or given 
     await settled();
   };
   await refuse();
-  assert.deepEqual(realm.pending(KEY).map(({ state, error }) => [state, error.message]), [["failed", "not you"]]);
+  assert.deepEqual(
+    realm.pending(KEY).map(({ state, error }) => [state, error.message]),
+    [["failed", "not you"]],
+  );
   realm.retry(sendId);
   assert.equal(realm.pending(KEY)[0].state, "sending");
-  assert.deepEqual(socket.sentOf("send").map(({ send_id }) => send_id), [sendId, sendId]);
+  assert.deepEqual(
+    socket.sentOf("send").map(({ send_id }) => send_id),
+    [sendId, sendId],
+  );
   realm.discard(sendId); // it is on its way: too late
   assert.equal(realm.pending(KEY).length, 1);
   await refuse();

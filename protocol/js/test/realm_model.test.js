@@ -6,7 +6,13 @@ import { Realm } from "../realm.js";
 import { settled } from "./support/fake_clock.js";
 import { ModelRealm, seeded } from "./support/model_realm.js";
 
-const PLACES = [{ stream_id: 1, topic: "a" }, { stream_id: 1, topic: "b" }, { stream_id: 2, topic: "a" }, { user_ids: [3, 5] }, { user_ids: [3, 5, 7] }];
+const PLACES = [
+  { stream_id: 1, topic: "a" },
+  { stream_id: 1, topic: "b" },
+  { stream_id: 2, topic: "a" },
+  { user_ids: [3, 5] },
+  { user_ids: [3, 5, 7] },
+];
 const RUNS = Number(process.env.RUNS ?? 60);
 const STEPS = 120;
 
@@ -21,7 +27,10 @@ class Run {
     this.watched = new Set();
     /** Since each new beginning, the sequences of the events told. */
     this.lives = [];
-    this.client.on("welcome", ({ welcome, fresh }) => fresh && this.lives.push({ from: welcome.position.sequence, seen: [] }));
+    this.client.on(
+      "welcome",
+      ({ welcome, fresh }) => fresh && this.lives.push({ from: welcome.position.sequence, seen: [] }),
+    );
     this.client.on("reset", ({ position }) => this.lives.push({ from: position.sequence, seen: [] }));
     this.client.on("event", ({ sequence }) => this.lives.at(-1).seen.push(sequence));
   }
@@ -76,14 +85,22 @@ async function check(run) {
   assert.equal(client.state, "open");
   assert.equal(realm.status, "ready");
   for (const { from, seen } of run.lives) {
-    const due = model.log.map(({ isSeen }, index) => (isSeen ? index + 1 : 0)).filter((sequence) => sequence > from && sequence <= (seen.at(-1) ?? 0));
+    const due = model.log
+      .map(({ isSeen }, index) => (isSeen ? index + 1 : 0))
+      .filter((sequence) => sequence > from && sequence <= (seen.at(-1) ?? 0));
     assert.deepEqual(seen, due, "every event once, in order");
   }
   assert.deepEqual(byId(realm.users.values(), "user_id"), byId(now.users.values(), "user_id"));
   assert.deepEqual(byId(realm.streams.values(), "stream_id"), byId(now.visibleStreams(), "stream_id"));
   assert.deepEqual(byId(realm.subscriptions.values(), "stream_id"), byId(now.subscriptions(), "stream_id"));
   for (const { stream_id } of now.subscriptions()) {
-    assert.deepEqual([...realm.topics(stream_id)].sort(), now.topics(stream_id).map(({ name, max_id }) => [name, max_id]).sort());
+    assert.deepEqual(
+      [...realm.topics(stream_id)].sort(),
+      now
+        .topics(stream_id)
+        .map(({ name, max_id }) => [name, max_id])
+        .sort(),
+    );
   }
   for (const place of PLACES) await checkConversation(run, place);
 }
@@ -99,7 +116,8 @@ async function checkConversation(run, place) {
     await run.loadAll(place);
     assert.deepEqual(ids(realm.conversation(place).messages), all);
   } else if (!model.now.mayRead(place)) assert.deepEqual(ids(conversation.messages), []);
-  for (const { state, error } of realm.pending(conversation.key)) assert.deepEqual([state, error?.code], ["failed", "forbidden"]);
+  for (const { state, error } of realm.pending(conversation.key))
+    assert.deepEqual([state, error?.code], ["failed", "forbidden"]);
 }
 
 test(`in ${RUNS} lives of ${STEPS} steps nothing is lost, doubled or reordered`, async () => {

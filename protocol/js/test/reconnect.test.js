@@ -19,8 +19,15 @@ async function connected() {
 test("the close codes are those of SPEC.md", () => {
   const spec = readFileSync(new URL("../../SPEC.md", import.meta.url), "utf8");
   const words = { never: "no", resume: "resume", delay: "after a delay", resync: "expect a reset" };
-  const rows = [...spec.matchAll(/^\| (\d{4}) \| (.+?) \| (.+?) \|$/gm)].map(([, code, reason, next]) => [Number(code), reason, next]);
-  assert.deepEqual(CLOSE_CODES.map(({ code, reason, reconnect }) => [code, reason, words[reconnect]]), rows);
+  const rows = [...spec.matchAll(/^\| (\d{4}) \| (.+?) \| (.+?) \|$/gm)].map(([, code, reason, next]) => [
+    Number(code),
+    reason,
+    next,
+  ]);
+  assert.deepEqual(
+    CLOSE_CODES.map(({ code, reason, reconnect }) => [code, reason, words[reconnect]]),
+    rows,
+  );
 });
 
 test("codes that no table has go by their hundred, or are a lost line", () => {
@@ -62,7 +69,10 @@ test("the wait is random below a bound that doubles up to 20 s", () => {
   const bounds = Array.from({ length: 9 }, () => most.next("resume"));
   assert.deepEqual(bounds, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 20_000, 20_000, 20_000]);
   most.reset();
-  assert.deepEqual([most.next("delay"), most.next("delay"), most.next("delay"), most.next("delay")], [5_000, 10_000, 20_000, 20_000]);
+  assert.deepEqual(
+    [most.next("delay"), most.next("delay"), most.next("delay"), most.next("delay")],
+    [5_000, 10_000, 20_000, 20_000],
+  );
   const least = new Backoff(() => 0);
   assert.deepEqual([least.next("resume"), least.next("resume")], [0, 0]);
   for (let i = 0; i < 2_000; i += 1) assert.ok(Number.isFinite(most.next("resume")));

@@ -26,7 +26,8 @@ export class FakeApi {
   /** The first call of that name that waits, if `is` holds for its parameters. */
   take(name, is = () => true) {
     const index = this.waiting.findIndex((call) => call.name === name && is(...call.parameters));
-    if (index < 0) throw new Error(`no ${name} waits, only ${this.waiting.map((call) => call.name).join(", ") || "nothing"}`);
+    if (index < 0)
+      throw new Error(`no ${name} waits, only ${this.waiting.map((call) => call.name).join(", ") || "nothing"}`);
     return this.waiting.splice(index, 1)[0];
   }
 }

@@ -40,7 +40,8 @@ export class FakeClock {
 
   #next(end) {
     let first = null;
-    for (const [id, timer] of this.#timers) if (timer.at <= end && (!first || timer.at < first.at)) first = { id, ...timer };
+    for (const [id, timer] of this.#timers)
+      if (timer.at <= end && (!first || timer.at < first.at)) first = { id, ...timer };
     return first;
   }
 }

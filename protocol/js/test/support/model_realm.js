@@ -38,7 +38,15 @@ export class ModelRealm {
 
   constructor(random) {
     this.#random = random;
-    for (const user_id of [3, 5, 7]) this.users.set(user_id, { user_id, email: `${user_id}@x`, full_name: `User ${user_id}`, role: "member", is_bot: false, is_active: true });
+    for (const user_id of [3, 5, 7])
+      this.users.set(user_id, {
+        user_id,
+        email: `${user_id}@x`,
+        full_name: `User ${user_id}`,
+        role: "member",
+        is_bot: false,
+        is_active: true,
+      });
     for (const stream_id of [1, 2]) {
       this.streams.set(stream_id, { stream_id, name: `s${stream_id}`, description: "", invite_only: stream_id === 2 });
       this.members.set(stream_id, new Set([3, 5, 7]));
@@ -102,17 +110,20 @@ export class ModelRealm {
   }
 
   api() {
-    const answer = (make) => async (...parameters) => {
-      const signal = parameters.at(-1);
-      await this.#delay(signal);
-      // A refusal has no as_of: rights are judged by the newest state.
-      const to = typeof parameters[0] === "number" ? { stream_id: parameters[0] } : parameters[0];
-      if (typeof to === "object" && to !== signal && !this.now.mayRead(to)) throw new ApiError(400, "BAD_REQUEST", "no such stream");
-      const sequence = Math.max(0, this.head.sequence - (this.#random() < 0.2 ? 3 : 0));
-      const made = make(this.#past[sequence], ...parameters.slice(0, -1));
-      await this.#delay(signal);
-      return { as_of: { epoch: EPOCH, sequence, mark: sequence }, ...made };
-    };
+    const answer =
+      (make) =>
+      async (...parameters) => {
+        const signal = parameters.at(-1);
+        await this.#delay(signal);
+        // A refusal has no as_of: rights are judged by the newest state.
+        const to = typeof parameters[0] === "number" ? { stream_id: parameters[0] } : parameters[0];
+        if (typeof to === "object" && to !== signal && !this.now.mayRead(to))
+          throw new ApiError(400, "BAD_REQUEST", "no such stream");
+        const sequence = Math.max(0, this.head.sequence - (this.#random() < 0.2 ? 3 : 0));
+        const made = make(this.#past[sequence], ...parameters.slice(0, -1));
+        await this.#delay(signal);
+        return { as_of: { epoch: EPOCH, sequence, mark: sequence }, ...made };
+      };
     return {
       users: answer((past) => ({ users: [...past.users.values()] })),
       streams: answer((past) => ({ streams: past.visibleStreams() })),
@@ -124,7 +135,10 @@ export class ModelRealm {
 
   #delay(signal) {
     return new Promise((resolve, reject) => {
-      this.clock.setTimeout(() => (signal.aborted ? reject(signal.reason) : resolve()), Math.floor(this.#random() * 300));
+      this.clock.setTimeout(
+        () => (signal.aborted ? reject(signal.reason) : resolve()),
+        Math.floor(this.#random() * 300),
+      );
     });
   }
 
@@ -194,7 +208,9 @@ class Snapshot {
   }
 
   topics(stream_id) {
-    const newest = new Map(this.messages.filter(({ to }) => to.stream_id === stream_id).map(({ to, message_id }) => [to.topic, message_id]));
+    const newest = new Map(
+      this.messages.filter(({ to }) => to.stream_id === stream_id).map(({ to, message_id }) => [to.topic, message_id]),
+    );
     return [...newest].map(([name, max_id]) => ({ name, max_id }));
   }
 
@@ -203,7 +219,10 @@ class Snapshot {
   }
 
   page(narrow, { before = null }) {
-    const all = narrow === "direct" ? this.messages.filter(({ to }) => "user_ids" in to && this.isMember(to)) : this.conversation(narrow);
+    const all =
+      narrow === "direct"
+        ? this.messages.filter(({ to }) => "user_ids" in to && this.isMember(to))
+        : this.conversation(narrow);
     const older = all.filter(({ message_id }) => before === null || message_id < before);
     const messages = older.slice(-PAGE_COUNT).map((message) => ({ ...message }));
     return { messages, foundOldest: messages.length === older.length, foundNewest: before === null };
@@ -268,7 +287,18 @@ class ModelSocket {
     const { head } = realm;
     realm.attach(this);
     const start = position ?? head;
-    this.#say({ type: "welcome", session_id: 1, realm_id: 1, user_id: realm.ownId, position: start, api: "", time_ms: realm.clock.now(), heartbeat_ms: 25_000, timeout_ms: 10_000, sends_in_flight_max: 4 });
+    this.#say({
+      type: "welcome",
+      session_id: 1,
+      realm_id: 1,
+      user_id: realm.ownId,
+      position: start,
+      api: "",
+      time_ms: realm.clock.now(),
+      heartbeat_ms: 25_000,
+      timeout_ms: 10_000,
+      sends_in_flight_max: 4,
+    });
     this.#followed = start.sequence;
     this.#isOpen = true;
     if (position && realm.random() < 0.3) {
@@ -288,9 +318,14 @@ class ModelSocket {
 
   #take({ send_id, to, content }) {
     const { random, ownId } = this.#realm;
-    if (random() < 0.15) return this.#say({ type: "refused", send_id, code: "unavailable", message: "later", retry_after_ms: 100 });
+    if (random() < 0.15)
+      return this.#say({ type: "refused", send_id, code: "unavailable", message: "later", retry_after_ms: 100 });
     const answer = this.#realm.post(ownId, to, content, send_id);
-    this.#say(answer ? { type: "sent", send_id, ...answer } : { type: "refused", send_id, code: "forbidden", message: "no member" });
+    this.#say(
+      answer
+        ? { type: "sent", send_id, ...answer }
+        : { type: "refused", send_id, code: "forbidden", message: "no member" },
+    );
   }
 
   #say(message) {
