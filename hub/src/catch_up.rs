@@ -37,6 +37,8 @@ pub enum PositionCheck {
     Expired,
     /// It is of another history.
     Foreign,
+    /// The log did not reach that far when this block was read: read it again.
+    Beyond,
 }
 
 /// Blocks kept for a realm: 32 × 512 events.
@@ -68,6 +70,12 @@ impl Block {
         Self { number, after, after_mark: range.after_mark.filter(|_| !pruned), events, bytes }
     }
 
+    /// A block whose events can't be told to anyone here: to every position in it the log does not reach.
+    #[must_use]
+    pub fn unreadable(number: u64) -> Self {
+        Self { number, after: Self::start(number + 1), after_mark: None, events: Vec::new(), bytes: 0 }
+    }
+
     /// Which one it is.
     #[must_use]
     pub fn number(&self) -> u64 {
@@ -81,16 +89,25 @@ impl Block {
             return PositionCheck::Expired;
         }
         let mark = match position.sequence.0 - self.after.0 {
-            0 => self.after_mark,
-            n => {
-                usize::try_from(n - 1).ok().and_then(|index| self.events.get(index)).map(|event| event.mark())
-            }
+            0 => self.after_mark.ok_or(PositionCheck::Expired),
+            n => usize::try_from(n - 1)
+                .ok()
+                .and_then(|index| self.events.get(index))
+                .map(|event| event.mark())
+                .ok_or(PositionCheck::Beyond),
         };
         match mark {
-            Some(mark) if mark == position.mark => PositionCheck::Good,
-            Some(_) => PositionCheck::Foreign,
-            None => PositionCheck::Expired,
+            Ok(mark) if mark == position.mark => PositionCheck::Good,
+            Ok(_) => PositionCheck::Foreign,
+            Err(unknown) => unknown,
         }
+    }
+
+    /// Whether the log no longer reached back to `sequence` when this block was read: reading it again would
+    /// bring no more.
+    #[must_use]
+    pub fn begins_after(&self, sequence: Sequence) -> bool {
+        self.after > sequence
     }
 
     /// The events after `sequence`, oldest first; none if it is not in this block.
@@ -179,14 +196,32 @@ mod tests {
     }
 
     #[test]
+    fn a_block_cut_short_by_the_head_says_nothing_of_what_came_later() {
+        let block = block(1, 20, 0);
+        assert_eq!(block.check(at(SIZE + 20, SIZE as u32 + 20)), PositionCheck::Good);
+        assert_eq!(block.check(at(SIZE + 21, SIZE as u32 + 21)), PositionCheck::Beyond);
+    }
+
+    #[test]
     fn what_the_log_forgot_is_expired() {
         let block = block(0, 20, 10);
         assert_eq!(block.check(at(9, 9)), PositionCheck::Expired);
         assert_eq!(block.check(at(10, 10)), PositionCheck::Expired, "its mark is forgotten too");
         assert_eq!(block.check(at(11, 11)), PositionCheck::Good);
+        assert!(block.begins_after(Sequence(9)) && !block.begins_after(Sequence(10)));
         assert_eq!(block.after(Sequence(11)).len(), 9);
         assert_eq!(block.after(Sequence(20)).len(), 0);
         assert_eq!(block.after(Sequence(500)).len(), 0);
+    }
+
+    #[test]
+    fn an_unreadable_block_is_expired_for_whoever_needs_it() {
+        let block = Block::unreadable(1);
+        for sequence in [SIZE, SIZE + 9, 2 * SIZE - 1] {
+            assert_eq!(Block::number_after(Sequence(sequence)), 1);
+            assert_eq!(block.check(at(sequence, 1)), PositionCheck::Expired);
+            assert!(block.begins_after(Sequence(sequence)));
+        }
     }
 
     #[test]

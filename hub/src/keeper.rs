@@ -53,9 +53,21 @@ pub enum StampError {
     /// The ring moved on past what the range knows: read it again.
     #[error("the range is older than the ring")]
     Stale,
-    /// It is not of the history known here, or can't be read: load the realm anew.
+    /// It is not of the history known here: load the realm anew.
     #[error("the range does not fit this realm's history")]
     Foreign,
+    /// A change in it, or after it, is of a kind this version can't read: nothing older can be stamped here.
+    #[error("a change of an unknown kind can't be undone")]
+    UnknownKind,
+}
+
+impl From<AdvanceError> for StampError {
+    fn from(error: AdvanceError) -> Self {
+        match error {
+            AdvanceError::UnknownKind { .. } => Self::UnknownKind,
+            AdvanceError::NotNext { .. } => Self::Foreign,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,10 +223,10 @@ impl RealmKeeper {
             .collect();
         let before = Position { sequence: Sequence(first.0 - 1), ..position };
         let mut state = self.state.clone();
-        state.rewind(&changes, before).map_err(|_| StampError::Foreign)?;
+        state.rewind(&changes, before)?;
         (range.records.iter().take_while(|record| record.sequence <= position.sequence))
             .map(|record| {
-                let stamp = state.advance(record).map_err(|_| StampError::Foreign)?;
+                let stamp = state.advance(record)?;
                 Ok(Arc::new(RingEvent::new(record.clone(), stamp)))
             })
             .collect()
@@ -500,6 +512,17 @@ mod tests {
         keeper.handle_publication(publication(1, 60), 0);
         assert_eq!(keeper.stamp(&range(3, 9, 30)).unwrap_err(), StampError::Stale);
         assert!(keeper.stamp(&range(3, 9, 60)).is_ok());
+    }
+
+    #[test]
+    fn a_range_before_a_change_of_an_unknown_kind_can_not_be_stamped() {
+        let mut keeper = keeper();
+        keeper.handle_publication(publication(1, 60), 0);
+        let mut old = range(3, 9, 60);
+        old.changes[0].body = br#"{"kind":"later"}"#.as_slice().into();
+        assert_eq!(keeper.stamp(&old).unwrap_err(), StampError::UnknownKind);
+        let hole = LogRange { records: [records(4, 5), records(7, 9)].concat(), ..range(3, 9, 60) };
+        assert_eq!(keeper.stamp(&hole).unwrap_err(), StampError::Foreign);
     }
 
     proptest! {

@@ -77,6 +77,8 @@ pub enum CatchUpStep {
     NeedBlock(u64),
     /// It fell behind the ring: close it.
     Lost,
+    /// It fell behind the log itself: its position can't be continued.
+    Expired,
     /// It has all that live sessions had.
     CaughtUp,
 }
@@ -206,6 +208,7 @@ impl Roster {
         }
         match (reason, block) {
             (BehindReason::Slow, _) => CatchUpStep::Lost,
+            (BehindReason::Resuming, Some(block)) if block.begins_after(after) => CatchUpStep::Expired,
             (BehindReason::Resuming, Some(block)) if !block.after(after).is_empty() => {
                 self.step(user, after, block.after(after).iter(), body_bytes_max)
             }
@@ -309,7 +312,7 @@ fn by_stamp(events: &[Arc<RingEvent>]) -> Vec<(&MemberSet, u64)> {
 mod tests {
     use proptest::prelude::*;
     use squall_protocol::event::Event;
-    use squall_protocol::link::EventRecord;
+    use squall_protocol::link::{EventRecord, LogRange};
     use squall_protocol::{Epoch, Mark, Position};
 
     use super::*;
@@ -374,6 +377,27 @@ mod tests {
         roster.lag(key(2), UserId(1), Sequence(3));
         assert!(matches!(roster.catch_up(key(1), &ring, None, 1), CatchUpStep::NeedBlock(0)));
         assert!(matches!(roster.catch_up(key(2), &ring, None, 1), CatchUpStep::Lost));
+    }
+
+    #[test]
+    fn a_resuming_session_that_the_log_no_longer_reaches_is_expired() {
+        let all = set(&[1]);
+        let mut ring = Ring::new(Position::start(Epoch(1)));
+        (0..20).for_each(|_| push(&mut ring, &all, RingLimits { events_max: 5, bytes_max: 1 << 20 }));
+        let mut roster = Roster::new(Sequence(20));
+        roster.join(key(1), UserId(1), Sequence(3));
+        let range = |floor| LogRange {
+            head: ring.head(),
+            floor: Sequence(floor),
+            after_mark: None,
+            records: vec![],
+            changes: vec![],
+        };
+        let events: Vec<_> = ring.after(Sequence(15)).unwrap().cloned().collect();
+        let pruned = Block::new(0, &range(15), events);
+        assert!(matches!(roster.catch_up(key(1), &ring, Some(&pruned), 1), CatchUpStep::Expired));
+        let short = Block::new(0, &range(0), vec![]);
+        assert!(matches!(roster.catch_up(key(1), &ring, Some(&short), 1), CatchUpStep::NeedBlock(0)));
     }
 
     #[test]

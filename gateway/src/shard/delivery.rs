@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use squall_hub::RingEvent;
+use squall_hub::catch_up::{Block, PositionCheck};
 use squall_hub::roster::{CatchUpStep, FanOut, SessionKey};
+use squall_hub::{RealmState, RingEvent};
 use squall_protocol::event::Event;
+use squall_protocol::server_message::ResetReason;
 use squall_protocol::{CloseCode, RealmId, Sequence, json};
 
 use super::Shard;
@@ -53,13 +55,17 @@ impl Shard {
         while let Some(mut pass) = self.passes.pop_front() {
             if !self.advance_pass(&mut pass, until) {
                 self.passes.push_front(pass);
-                return;
+                break;
             }
             let (id, revoked) = (pass.realm, pass.revoked);
             revoked.into_iter().for_each(|key| self.close(key, CloseCode::Revoked));
             self.begin_pass(id);
             self.join_waiting(id);
+            if Instant::now() >= until {
+                break;
+            }
         }
+        // At least one, so that those behind get on while others keep the shard busy.
         for _ in 0..self.catching_up.len() {
             if let Some(key) = self.catching_up.pop_front() {
                 self.catch_up(key);
@@ -85,6 +91,9 @@ impl Shard {
         if fan_out.events.is_empty() {
             // The shard slept past the ring: everybody is behind now.
             let behind: Vec<_> = roster.sessions().collect();
+            // What it slept through may have ended some of them.
+            let ended = self.ended(&behind, &snapshot.state);
+            ended.into_iter().for_each(|key| self.close(key, CloseCode::Revoked));
             return behind.into_iter().for_each(|key| self.queue_if_behind(key));
         }
         let revoked = self.revoked_by(&fan_out.events, id, &snapshot);
@@ -109,11 +118,16 @@ impl Shard {
             return Vec::new();
         };
         let keys: Vec<_> = users.into_iter().flat_map(|user| roster.sessions_of(user)).collect();
-        let mut ended = |key: &SessionKey| {
+        self.ended(&keys, &snapshot.state)
+    }
+
+    /// Those of `keys` whose users the realm no longer lets in with the credential they came with.
+    pub(super) fn ended(&mut self, keys: &[SessionKey], state: &RealmState) -> Vec<SessionKey> {
+        let mut is_ended = |key: &SessionKey| {
             let open = self.connection(*key).and_then(Connection::open);
-            open.is_some_and(|open| !snapshot.state.admits(open.session.user_id(), open.session.as_of()))
+            open.is_some_and(|open| !state.admits(open.session.user_id(), open.session.as_of()))
         };
-        keys.into_iter().filter(|key| ended(key)).collect()
+        keys.iter().copied().filter(|key| is_ended(key)).collect()
     }
 
     /// Writes to the pass's sessions; true once all of them had their turn.
@@ -164,7 +178,11 @@ impl Shard {
         let id = open.session.realm_id();
         let roster = self.realms.get(&id).and_then(|realm| realm.roster.as_ref());
         if roster.is_some_and(|roster| roster.behind(key).is_some()) {
-            self.catching_up.push_back(key);
+            if let Some(connection) = self.connection(key)
+                && !std::mem::replace(&mut connection.queued_to_catch_up, true)
+            {
+                self.catching_up.push_back(key);
+            }
         } else {
             self.catch_up_presence(key);
         }
@@ -173,31 +191,43 @@ impl Shard {
     /// One step of a session that is behind.
     fn catch_up(&mut self, key: SessionKey) {
         let Some(connection) = self.connection(key) else { return };
+        connection.queued_to_catch_up = false;
         if !connection.is_clear() {
             return;
         }
         let Some(open) = connection.open() else { return };
-        let (id, unproven) = (open.session.realm_id(), open.unproven.is_some());
+        let (id, unproven) = (open.session.realm_id(), open.unproven);
         let Some(realm) = self.realms.get(&id) else { return };
         let (Some(view), Some(roster)) = (&realm.view, &realm.roster) else { return };
         let Some(behind) = roster.behind(key) else { return };
-        let number = squall_hub::catch_up::Block::number_after(behind.after);
+        let number = Block::number_after(behind.after);
         let block = realm.blocks.get(&number);
-        if unproven {
-            return match block.cloned() {
-                Some(block) => {
-                    self.prove(key, &block);
-                    self.queue_if_behind(key);
-                }
-                None => self.await_block(key, id, number),
+        if let Some(position) = unproven {
+            return match block.map(|block| block.check(position)) {
+                Some(PositionCheck::Good) => self.proven(key),
+                Some(PositionCheck::Expired) => self.reset(key, ResetReason::Expired, 1),
+                Some(PositionCheck::Foreign) => self.reset(key, ResetReason::Epoch, 1),
+                Some(PositionCheck::Beyond) | None => self.await_block(key, id, number),
             };
         }
         match roster.catch_up(key, &view.load().ring, block.map(|block| &**block), STEP_BODY_BYTES_MAX) {
             CatchUpStep::Events { events, upto } => self.step(key, id, &events, upto),
             CatchUpStep::NeedBlock(number) => self.await_block(key, id, number),
             CatchUpStep::Lost => self.close(key, CloseCode::SlowConsumer),
-            CatchUpStep::CaughtUp => self.caught_up_to(key, id, behind.after),
+            CatchUpStep::Expired => self.reset(key, ResetReason::Expired, 1),
+            CatchUpStep::CaughtUp => {
+                self.caught_up_to(key, id, behind.after);
+                self.catch_up_presence(key);
+            }
         }
+    }
+
+    /// The log vouches for the position that a session named: it goes on from there.
+    fn proven(&mut self, key: SessionKey) {
+        if let Some(open) = self.connection(key).and_then(Connection::open) {
+            open.unproven = None;
+        }
+        self.queue_if_behind(key);
     }
 
     fn step(&mut self, key: SessionKey, id: RealmId, events: &[Arc<RingEvent>], upto: Sequence) {
