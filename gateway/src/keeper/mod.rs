@@ -2,6 +2,8 @@
 //! shows each realm to the shards. It never waits for a shard.
 
 mod realm;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::collections::{HashMap, HashSet};
@@ -71,7 +73,12 @@ enum Answer {
     Page(Result<RealmPage, LinkError>),
     LoadRange(Result<LogRange, LinkError>),
     Range(Result<LogRange, LinkError>),
-    Block(u64, Result<LogRange, LinkError>),
+    /// A block of the log, read after this sequence.
+    Block {
+        number: u64,
+        after: Sequence,
+        range: Result<LogRange, LinkError>,
+    },
 }
 
 enum Task {
@@ -136,7 +143,9 @@ impl Keepers {
                 _ = tick.tick() => self.handle_tick(),
                 _ = presence.tick() => self.handle_presence_tick(),
             }
-            self.check_heads();
+            if !self.check_now.is_empty() {
+                self.check_heads();
+            }
         }
         self.store_at_the_end().await;
     }
@@ -276,6 +285,7 @@ impl Keepers {
             }
             keep
         });
+        self.check_heads();
     }
 
     fn handle_presence_tick(&mut self) {

@@ -34,6 +34,8 @@ pub(super) struct Realm {
     head_checked_ms: u64,
     /// Sessions that know of a later sequence than the keeper.
     awaiting: Vec<(usize, SessionKey, Sequence)>,
+    /// How many of them the head that is being read answers: those that came before it was asked for.
+    asked: usize,
 }
 
 enum Phase {
@@ -71,6 +73,7 @@ impl Realm {
             unused_ms: None,
             head_checked_ms: 0,
             awaiting: Vec::new(),
+            asked: 0,
         };
         realm.load_on(tasks);
         realm
@@ -95,9 +98,13 @@ impl Realm {
         }
     }
 
-    /// Whether no shard needed it since `ms`; whoever is still shown as present must be told as gone first.
+    /// Whether no shard needed it since `ms`, and the times at which everybody left are stored.
     pub(super) fn is_unused_since(&self, ms: u64) -> bool {
-        self.unused_ms.is_some_and(|unused_ms| unused_ms < ms)
+        let is_settled = match &self.phase {
+            Phase::Open(open) => open.presence.is_empty(),
+            Phase::Loading { .. } => true,
+        };
+        is_settled && self.unused_ms.is_some_and(|unused_ms| unused_ms < ms)
     }
 
     pub(super) fn head_checked_ms(&self) -> u64 {
@@ -106,6 +113,7 @@ impl Realm {
 
     pub(super) fn head_asked(&mut self, now_ms: u64) {
         self.head_checked_ms = now_ms;
+        self.asked = self.awaiting.len();
     }
 
     /// Which load this is, and where its keeper stands; none while loading.
@@ -140,7 +148,7 @@ impl Realm {
         }
         let Phase::Open(open) = &mut self.phase else { return };
         let effects = open.keeper.handle_head(asked_at, head, now_ms);
-        for (shard, key, sequence) in self.awaiting.drain(..) {
+        for (shard, key, sequence) in self.awaiting.drain(..std::mem::take(&mut self.asked)) {
             if sequence > head.sequence {
                 self.setup.shards[shard].tell(ShardInput::BeyondHead { realm: self.id, key });
             }
@@ -174,8 +182,8 @@ impl Realm {
                 self.handle_range(range, now_ms, tasks);
                 false
             }
-            Answer::Block(number, range) => {
-                self.handle_block(number, range, tasks);
+            Answer::Block { number, after, range } => {
+                self.handle_block(number, after, range, tasks);
                 false
             }
         }
@@ -192,7 +200,7 @@ impl Realm {
         let first = asked.is_empty();
         asked.insert(shard);
         if first {
-            self.read_block(number, tasks);
+            self.read_block(number, Block::start(number), tasks);
         }
     }
 
@@ -291,6 +299,7 @@ impl Realm {
         tracing::warn!(realm = %self.id, ?why, "loading the realm anew");
         self.generation += 1;
         self.awaiting.clear();
+        self.asked = 0;
         self.phase = Phase::Loading { loader: Box::default(), why, retry_ms: None };
         self.load_on(tasks);
     }
@@ -392,23 +401,37 @@ impl Realm {
         }
     }
 
-    fn handle_block(&mut self, number: u64, range: Result<LogRange, LinkError>, tasks: &mut Tasks) {
+    fn handle_block(
+        &mut self,
+        number: u64,
+        after: Sequence,
+        range: Result<LogRange, LinkError>,
+        tasks: &mut Tasks,
+    ) {
         let Phase::Open(open) = &mut self.phase else { return };
-        let stamped = match &range {
-            Ok(range) => open.keeper.stamp(range),
+        let range = match range {
+            Ok(range) => range,
             Err(error) => {
                 tracing::warn!(realm = %self.id, %error, "log not read for sessions that resume");
                 return self.hand_out(number, None);
             }
         };
-        match (stamped, range) {
-            (Ok(events), Ok(range)) => {
+        if range.floor > after && range.floor < Block::start(number + 1) {
+            // The log begins within this block: what is kept of it is read from there.
+            return self.read_block(number, range.floor, tasks);
+        }
+        match open.keeper.stamp(&range) {
+            Ok(events) => {
                 let block = Arc::new(Block::new(number, &range, events));
                 open.catch_up.insert(&block);
                 self.hand_out(number, Some(&block));
             }
-            (Err(StampError::Stale), _) => self.read_block(number, tasks),
-            (Err(StampError::Foreign), _) | (Ok(_), Err(_)) => self.reload(Some(ReloadReason::Epoch), tasks),
+            Err(StampError::UnknownKind) => {
+                tracing::warn!(realm = %self.id, number, "sessions that resume from here are reset");
+                self.hand_out(number, Some(&Arc::new(Block::unreadable(number))));
+            }
+            Err(StampError::Stale) => self.read_block(number, after, tasks),
+            Err(StampError::Foreign) => self.reload(Some(ReloadReason::Epoch), tasks),
         }
     }
 
@@ -420,12 +443,14 @@ impl Realm {
         }
     }
 
-    fn read_block(&self, number: u64, tasks: &mut Tasks) {
-        let after = Block::start(number);
+    /// Reads what follows on `after` in a block.
+    fn read_block(&self, number: u64, after: Sequence, tasks: &mut Tasks) {
+        let left = Block::start(number + 1).0.saturating_sub(after.0);
+        let limit = usize::try_from(left).map_or(LOG_RANGE_EVENTS_MAX, |left| left.min(LOG_RANGE_EVENTS_MAX));
         self.run(
             tasks,
-            |link, realm| link.read_log(realm, after, LOG_RANGE_EVENTS_MAX),
-            move |range| Answer::Block(number, range),
+            |link, realm| link.read_log(realm, after, limit),
+            move |range| Answer::Block { number, after, range },
         );
     }
 

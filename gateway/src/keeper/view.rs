@@ -54,7 +54,9 @@ impl RealmView {
     /// `shard` is about to look.
     pub(crate) fn looked(&self, shard: usize) {
         if let Some(woken) = self.woken.get(shard) {
-            woken.store(false, Ordering::Release);
+            // A swap, not a store: what was shown before the `wake` that it undoes is then seen by the look,
+            // or the next `wake` tells again.
+            woken.swap(false, Ordering::AcqRel);
         }
     }
 }
