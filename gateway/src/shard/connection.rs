@@ -22,6 +22,9 @@ pub(crate) struct Connection {
     pub(crate) peer: Peer,
     /// The socket may have more to read than was read.
     pub(crate) readable: bool,
+    /// It has a place among those to be read, or caught up: one is enough, however often it is told ready.
+    pub(crate) queued_to_read: bool,
+    pub(crate) queued_to_catch_up: bool,
     _load: Load,
 }
 
@@ -45,6 +48,8 @@ pub(crate) struct Joining {
     pub(crate) position: Option<Position>,
     pub(crate) presence: Status,
     pub(crate) registration: Registration,
+    /// The keepers are asked whether the log's head is beyond this; once is enough.
+    pub(crate) asked_of_head: Option<Sequence>,
 }
 
 /// A peer with an open session.
@@ -56,6 +61,8 @@ pub(crate) struct Open {
     pub(crate) unproven: Option<Position>,
     /// The log's sequence it was last told as its position.
     pub(crate) told: Sequence,
+    /// What its device said of its user last.
+    pub(crate) status: Status,
     /// The presence change it stands at; none before its snapshot, or if it wants none.
     pub(crate) presence_at: Option<u64>,
 }
@@ -94,6 +101,8 @@ impl Connection {
             outbox: Vec::new(),
             peer: Peer::Greeting,
             readable: true,
+            queued_to_read: false,
+            queued_to_catch_up: false,
             _load: load,
         }
     }

@@ -15,6 +15,8 @@ mod peers;
 mod readiness;
 mod realms;
 mod sockets;
+#[cfg(test)]
+mod tests;
 mod timeouts;
 mod writes;
 
@@ -27,7 +29,7 @@ use mio::Events;
 use slab::Slab;
 use squall_hub::frame;
 use squall_hub::roster::SessionKey;
-use squall_protocol::server_message::ServerMessage;
+use squall_protocol::server_message::{ErrorCode, ServerMessage};
 use squall_protocol::{CloseCode, RealmId, json};
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval};
@@ -63,6 +65,7 @@ pub(crate) struct Shard {
     /// Connections that may have more to read.
     readable: VecDeque<SessionKey>,
     hellos: Timeouts<SessionKey>,
+    welcomes: Timeouts<SessionKey>,
     pings: Timeouts<SessionKey>,
     pulses: Timeouts<SessionKey>,
     lingering: Timeouts<SessionKey>,
@@ -109,8 +112,12 @@ impl Shard {
             if shard.has_work() {
                 shard.readiness.look(&mut events)?;
                 shard.handle_readiness(&events);
-                // Errands and HTTP get their turn.
-                yield_now().await;
+                // Errands and HTTP get their turn; and however busy it is, time-outs are looked at.
+                tokio::select! {
+                    biased;
+                    _ = tick.tick() => shard.handle_tick(),
+                    () = yield_now() => {}
+                }
             } else {
                 tokio::select! {
                     ready = shard.readiness.wait(&mut events) => {
@@ -147,6 +154,8 @@ impl Shard {
             catching_up: VecDeque::new(),
             readable: VecDeque::new(),
             hellos: Timeouts::new(millis(config.hello_timeout)),
+            // A client that hears nothing for longer has given up.
+            welcomes: Timeouts::new(millis(config.heartbeat + config.heartbeat_timeout)),
             pings: Timeouts::new(millis(config.heartbeat)),
             pulses: Timeouts::new(millis(config.heartbeat_timeout)),
             lingering: Timeouts::new(LINGER_MS),
@@ -207,6 +216,12 @@ impl Shard {
         while let Some((key, _)) = self.hellos.pop(now_ms) {
             if self.connection(key).is_some_and(|connection| matches!(connection.peer, Peer::Greeting)) {
                 self.close(key, CloseCode::HelloTimeout);
+            }
+        }
+        while let Some((key, _)) = self.welcomes.pop(now_ms) {
+            if self.connection(key).is_some_and(|connection| connection.is_waiting()) {
+                let words = "the session can't be opened now".into();
+                self.fail(key, ErrorCode::Unavailable, words, CloseCode::Unavailable);
             }
         }
         self.take_pulses(now_ms);
@@ -299,6 +314,8 @@ impl Shard {
         let _ = connection.say(&connection::close_frame(code));
         self.lingering.set(key, now_ms);
         self.shut_if_clear(key);
+        // What came while it was not read may hold the peer's own goodbye.
+        self.queue_to_read(key);
     }
 
     /// Ends our half of a closing connection once everything was said.

@@ -43,6 +43,7 @@ impl Shard {
     }
 
     fn greet(&mut self, key: SessionKey, message: ClientMessage) {
+        let now_ms = self.node.clock.now_ms();
         match session::greet(message) {
             Ok(hello) => {
                 let asked = self.node.link.identify(hello.token.clone());
@@ -53,6 +54,7 @@ impl Shard {
                 });
                 if let Some(connection) = self.connection(key) {
                     connection.peer = Peer::Identifying(Box::new(hello));
+                    self.welcomes.set(key, now_ms);
                 }
             }
             Err(fault) => self.fail(key, fault.code, fault.message.into(), fault.close),
@@ -61,6 +63,9 @@ impl Shard {
 
     pub(super) fn handle_identified(&mut self, key: SessionKey, answer: Result<Option<Identity>, LinkError>) {
         let Some(connection) = self.connection(key) else { return };
+        if !matches!(connection.peer, Peer::Identifying(_)) {
+            return;
+        }
         let Peer::Identifying(hello) = std::mem::replace(&mut connection.peer, Peer::Greeting) else {
             return;
         };
@@ -88,7 +93,8 @@ impl Shard {
             }
         };
         let session = Session::open(self.node.session_id(), identity, hello.scope, now_ms);
-        let joining = Joining { session, position: hello.position, presence: hello.presence, registration };
+        let Hello { position, presence, .. } = hello;
+        let joining = Joining { session, position, presence, registration, asked_of_head: None };
         if let Some(connection) = self.connection(key) {
             connection.peer = Peer::Joining(Box::new(joining));
         }
@@ -108,10 +114,15 @@ impl Shard {
             _registration: registration,
             unproven,
             told: position.sequence,
+            status: presence,
             presence_at: None,
         };
         connection.peer = Peer::Open(Box::new(open));
         self.say(key, &encode(&self.welcome(realm, user, id, position, now_ms)));
+        if self.connection(key).and_then(Connection::open).is_none() {
+            // Its socket took no more, and that was the end of it.
+            return;
+        }
         self.pings.set(key, now_ms);
         if let Some(roster) = self.realms.get_mut(&realm).and_then(|realm| realm.roster.as_mut()) {
             roster.join(key, user, position.sequence);
@@ -155,7 +166,7 @@ impl Shard {
         let Some(connection) = self.connection(key) else { return };
         let held = connection.inbound.take_held();
         self.process(key, &held);
-        self.readable.push_back(key);
+        self.queue_to_read(key);
     }
 
     fn perform(&mut self, key: SessionKey, effect: SessionEffect) {
@@ -166,6 +177,7 @@ impl Shard {
             SessionEffect::Typing(audience, message) => self.publish_typing(key, audience, message),
             SessionEffect::Status(status) => {
                 let Some(open) = self.connection(key).and_then(Connection::open) else { return };
+                open.status = status;
                 let (realm, user, device) =
                     (open.session.realm_id(), open.session.user_id(), open.session.id());
                 self.report_presence(realm, user, PresenceReport::Status { device, status });
@@ -173,7 +185,10 @@ impl Shard {
             SessionEffect::PresenceRequest => {
                 let Some(open) = self.connection(key).and_then(Connection::open) else { return };
                 let realm = open.session.realm_id();
-                self.ask_presence(realm, key, None);
+                // One that is on its way answers this request too; who wants no presence has none coming.
+                if open.presence_at.take().is_some() {
+                    self.ask_presence(realm, key, None);
+                }
             }
             SessionEffect::Fault(fault) => self.fail(key, fault.code, fault.message.into(), fault.close),
         }
@@ -217,9 +232,8 @@ impl Shard {
         let Some(open) = self.connection(key).and_then(Connection::open) else { return };
         open.presence_at = None;
         let session = &open.session;
-        let (realm, user, device, scope) =
-            (session.realm_id(), session.user_id(), session.id(), session.scope());
-        let status = squall_protocol::client_message::Status::Active;
+        let (realm, user, device, scope, status) =
+            (session.realm_id(), session.user_id(), session.id(), session.scope(), open.status);
         self.report_presence(realm, user, PresenceReport::Connected { user, device, status });
         if scope == Scope::Realm {
             self.ask_presence(realm, key, None);

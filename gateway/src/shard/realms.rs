@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use squall_hub::catch_up::{Block, PositionCheck};
+use squall_hub::catch_up::Block;
 use squall_hub::keeper::ReloadReason;
 use squall_hub::roster::SessionKey;
 use squall_hub::{MemberSet, Roster};
 use squall_protocol::client_message::Scope;
-use squall_protocol::server_message::{ResetReason, ServerMessage};
-use squall_protocol::{CloseCode, Position, RealmId, UserId};
+use squall_protocol::server_message::{ErrorCode, ResetReason, ServerMessage};
+use squall_protocol::{CloseCode, Position, RealmId, Sequence, UserId};
 
-use super::connection::{Connection, Peer};
+use super::connection::{Connection, Joining, Peer};
 use super::{Shard, encode};
 use crate::keeper::{KeeperInput, RealmView};
 
@@ -42,6 +42,8 @@ enum Fit {
     Wait,
     /// The user is no longer let in.
     Refused,
+    /// There is no such session any more.
+    Gone,
 }
 
 /// Blocks of the log that a shard holds for one realm's resuming sessions.
@@ -93,7 +95,7 @@ impl Shard {
         let Some(realm) = self.realms.get_mut(&id) else { return };
         let sessions: Vec<_> = realm.roster.iter().flat_map(Roster::sessions).collect();
         realm.roster = Some(Roster::new(view.load().ring.head().sequence));
-        realm.view = Some(view);
+        realm.view = Some(view.clone());
         realm.blocks.clear();
         realm.awaiting_block.clear();
         realm.presence_change = 0;
@@ -102,10 +104,20 @@ impl Shard {
             ReloadReason::Epoch => ResetReason::Epoch,
             ReloadReason::Expired | ReloadReason::UnknownKind => ResetReason::Expired,
         };
+        let waiting = realm.joining.clone();
+        let snapshot = view.load_full();
+        let ended = self.ended(&sessions, &snapshot.state);
+        ended.into_iter().for_each(|key| self.close(key, CloseCode::Revoked));
         let herd = sessions.len();
         for key in sessions {
             self.reset(key, reason, herd);
             self.report_again(key);
+        }
+        for key in waiting {
+            // The keepers forgot what they were asked.
+            if let Some(joining) = self.joining(key) {
+                joining.asked_of_head = None;
+            }
         }
         self.join_waiting(id);
         self.handle_advanced(id);
@@ -127,6 +139,7 @@ impl Shard {
                 self.reset(key, reason, 1);
             }
             Fit::Refused => self.close(key, CloseCode::Revoked),
+            Fit::Gone => {}
             Fit::Wait => match self.realms.get_mut(&id) {
                 Some(realm) => realm.joining.push(key),
                 // Whoever was let in before it left again, and took the realm along.
@@ -141,10 +154,7 @@ impl Shard {
         let (Some(view), Some(roster)) = (&realm.view, &realm.roster) else { return Fit::Wait };
         let snapshot = view.load_full();
         let (cursor, head) = (roster.cursor(), snapshot.ring.head());
-        let Some(Connection { peer: Peer::Joining(joining), .. }) = self.connections.get(key.slot as usize)
-        else {
-            return Fit::Wait;
-        };
+        let Some(joining) = self.joining(key) else { return Fit::Gone };
         let (user, as_of, named) = (joining.session.user_id(), joining.session.as_of(), joining.position);
         if as_of > head.sequence {
             return self.wait_for_head(id, key, as_of);
@@ -165,32 +175,52 @@ impl Shard {
         match snapshot.ring.position_of(named.sequence) {
             Some(known) if known != named => Fit::Reset(ResetReason::Epoch),
             // The realm has it, this shard has yet to deliver it to others.
-            Some(_) if named.sequence > cursor => Fit::Wait,
+            Some(_) | None if named.sequence > cursor => Fit::Wait,
             Some(_) => Fit::At { position: named, unproven: false },
             None => Fit::At { position: named, unproven: true },
         }
     }
 
+    fn joining(&mut self, key: SessionKey) -> Option<&mut Joining> {
+        match &mut self.connection(key)?.peer {
+            Peer::Joining(joining) => Some(joining),
+            Peer::Greeting | Peer::Identifying(_) | Peer::Open(_) | Peer::Closing => None,
+        }
+    }
+
     /// The session knows of more than the keeper does: one look at the log's head settles whose fault it is.
-    fn wait_for_head(&self, realm: RealmId, key: SessionKey, sequence: squall_protocol::Sequence) -> Fit {
-        self.node.keepers.tell(KeeperInput::CheckHead { realm, shard: self.index, key, sequence });
+    fn wait_for_head(&mut self, realm: RealmId, key: SessionKey, sequence: Sequence) -> Fit {
+        if let Some(joining) = self.joining(key)
+            && joining.asked_of_head.replace(sequence) != Some(sequence)
+        {
+            self.node.keepers.tell(KeeperInput::CheckHead { realm, shard: self.index, key, sequence });
+        }
         Fit::Wait
     }
 
+    /// The log does not go as far as this session asked about.
     pub(super) fn handle_beyond_head(&mut self, id: RealmId, key: SessionKey) {
-        let Some(realm) = self.realms.get_mut(&id) else { return };
-        if !realm.joining.contains(&key) {
+        let Some(head) = self.realms.get(&id).and_then(|realm| realm.view.as_ref()) else { return };
+        let head = head.load().ring.head().sequence;
+        let Some(joining) = self.joining(key) else { return };
+        if joining.session.as_of() > head {
+            // The log went back since the token was checked: what was found then proves nothing now.
+            let words = "the realm's log went back".into();
+            return self.fail(key, ErrorCode::Unavailable, words, CloseCode::Unavailable);
+        }
+        if joining.position.is_none_or(|named| named.sequence <= head) {
             return;
         }
-        realm.joining.retain(|other| *other != key);
+        if let Some(realm) = self.realms.get_mut(&id) {
+            realm.joining.retain(|other| *other != key);
+        }
         self.open_at_named(key);
         self.reset(key, ResetReason::Future, 1);
     }
 
     /// Opens a session at a position that it can't go on from, just before it is told so.
     fn open_at_named(&mut self, key: SessionKey) {
-        let Some(Connection { peer: Peer::Joining(joining), .. }) = self.connection(key) else { return };
-        if let Some(named) = joining.position {
+        if let Some(named) = self.joining(key).and_then(|joining| joining.position) {
             self.open(key, named, false);
         }
     }
@@ -226,17 +256,6 @@ impl Shard {
             }
             // The client comes back later, and resumes then.
             None => waiting.into_iter().for_each(|key| self.close(key, CloseCode::Unavailable)),
-        }
-    }
-
-    /// Checks a resumed position against the log that it must be a place of.
-    pub(super) fn prove(&mut self, key: SessionKey, block: &Block) {
-        let Some(open) = self.connection(key).and_then(Connection::open) else { return };
-        let Some(position) = open.unproven else { return };
-        match block.check(position) {
-            PositionCheck::Good => open.unproven = None,
-            PositionCheck::Expired => self.reset(key, ResetReason::Expired, 1),
-            PositionCheck::Foreign => self.reset(key, ResetReason::Epoch, 1),
         }
     }
 

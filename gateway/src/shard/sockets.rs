@@ -29,7 +29,15 @@ impl Shard {
         self.connections.insert(Connection::new(socket, self.generation, self.handle.load()));
         self.hellos.set(key, now_ms);
         self.process(key, leftover);
-        self.readable.push_back(key);
+        self.queue_to_read(key);
+    }
+
+    /// Gives a connection its turn at being read.
+    pub(super) fn queue_to_read(&mut self, key: SessionKey) {
+        let Some(connection) = self.connection(key) else { return };
+        if !std::mem::replace(&mut connection.queued_to_read, true) {
+            self.readable.push_back(key);
+        }
     }
 
     pub(super) fn handle_readiness(&mut self, events: &Events) {
@@ -43,7 +51,7 @@ impl Shard {
             }
             if event.is_readable() || event.is_read_closed() {
                 connection.readable = true;
-                self.readable.push_back(key);
+                self.queue_to_read(key);
             }
             if event.is_writable() {
                 self.handle_writable(key);
@@ -62,6 +70,8 @@ impl Shard {
 
     /// Reads what is there, for a few buffers; what is left is read in a later turn.
     pub(super) fn read(&mut self, key: SessionKey) {
+        let Some(connection) = self.connection(key) else { return };
+        connection.queued_to_read = false;
         let mut buffer = std::mem::take(&mut self.read_buffer);
         for _ in 0..READS_PER_TURN {
             let Some(connection) = self.connection(key) else { break };
@@ -82,7 +92,7 @@ impl Shard {
         let more =
             self.connection(key).is_some_and(|connection| connection.readable && !connection.is_waiting());
         if more {
-            self.readable.push_back(key);
+            self.queue_to_read(key);
         }
     }
 
