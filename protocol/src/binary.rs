@@ -61,6 +61,7 @@ fn whole<T>(value: T, read: usize, bytes: &[u8]) -> Result<T, DecodeError> {
     Err(DecodeError(format!("{} bytes after the message", bytes.len() - read)))
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "bincode's own enum; its other faults need no words")]
 fn words(fault: &Fault) -> DecodeError {
     DecodeError(match fault {
         Fault::UnexpectedEnd { additional } => format!("{additional} bytes are missing"),

@@ -2,6 +2,7 @@
 //!
 //! Other languages' clients read the same file. `BLESS=1 cargo test -p squall-protocol --test vectors` writes
 //! it anew: only when a kind is added, never to make a change of existing bytes pass.
+#![allow(clippy::unwrap_used, reason = "these are tests, helpers and all")]
 
 use std::fs;
 use std::path::PathBuf;
