@@ -3,6 +3,12 @@
 //!
 //! Sizes come from the environment: `MESSAGES`, `SOCKETS`, `KILLS`, `SEED`. A failure prints its seed; what
 //! the seed fixes is who says what where and which socket breaks after how many messages.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "these are tests, helpers and all"
+)]
 
 mod check;
 mod peer;

@@ -1,4 +1,10 @@
 //! The started product, as its users and its network see it. One behaviour a test.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "these are tests, helpers and all"
+)]
 
 mod drain;
 mod entitlement;
