@@ -9,7 +9,7 @@ use std::path::Path;
 
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
-use hyper::{Request, Response, StatusCode};
+use hyper::{HeaderMap, Request, Response, StatusCode};
 
 use crate::config::Config;
 use crate::http::{Body, full, text};
@@ -61,18 +61,9 @@ pub(crate) fn read(data_dir: &Path) -> Vec<Credentials> {
     users
 }
 
-/// The demo users with their keys, for the page at this machine: the connection, the host it asked for and
-/// the page it comes from must all be local, or whoever reaches the port could be any of them.
+/// The demo users with their keys, for the page at this machine.
 pub(crate) fn users(config: &Config, request: &Request<Incoming>, address: IpAddr) -> Response<Body> {
-    let local =
-        |name| request.headers().get(name).is_none_or(|value| value.to_str().is_ok_and(is_local_host));
-    let forwarded = request.headers().keys().any(|name| name.as_str().contains("forwarded"));
-    if !config.listen.ip().is_loopback()
-        || !address.is_loopback()
-        || forwarded
-        || !local(HOST)
-        || !local(ORIGIN)
-    {
+    if !is_at_this_machine(config, request.headers(), address) {
         return text(StatusCode::NOT_FOUND, "the demo users are shown on this machine only");
     }
     let users: Vec<_> = (read(&config.data_dir).into_iter())
@@ -91,6 +82,17 @@ pub(crate) fn users(config: &Config, request: &Request<Incoming>, address: IpAdd
     response
 }
 
+/// Whether whoever asks sits at this machine: the connection, the host it asked for and the page it comes from
+/// must all be local, or whoever reaches the port could be any of the demo users. A server that is told its
+/// public address has a proxy in front, through which everybody looks local.
+fn is_at_this_machine(config: &Config, headers: &HeaderMap, address: IpAddr) -> bool {
+    let is_local = |name| headers.get(name).is_none_or(|value| value.to_str().is_ok_and(is_local_host));
+    let is_forwarded = headers.keys().any(|name| name.as_str().contains("forwarded"));
+    let is_direct = config.public_url.is_none() && !is_forwarded;
+    let is_loopback = config.listen.ip().is_loopback() && address.is_loopback();
+    is_direct && is_loopback && is_local(HOST) && is_local(ORIGIN)
+}
+
 /// Whether `host` (with or without scheme and port) names this machine: a name that merely resolves to it
 /// does not count.
 fn is_local_host(host: &str) -> bool {
@@ -106,7 +108,30 @@ fn is_local_host(host: &str) -> bool {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use clap::Parser;
+
     use super::*;
+
+    fn shown(options: &[&str], headers: &[(&'static str, &'static str)], address: [u8; 4]) -> bool {
+        let config = Config::parse_from([&["gateway"], options].concat());
+        let headers = headers.iter().map(|(name, value)| {
+            (hyper::header::HeaderName::from_static(name), HeaderValue::from_static(value))
+        });
+        is_at_this_machine(&config, &headers.collect(), address.into())
+    }
+
+    #[test]
+    fn keys_are_shown_to_whoever_sits_here_and_to_nobody_else() {
+        const HERE: [u8; 4] = [127, 0, 0, 1];
+        let own = [("host", "127.0.0.1:8470"), ("origin", "http://127.0.0.1:8470")];
+        assert!(shown(&[], &own, HERE));
+        assert!(!shown(&[], &own, [10, 0, 0, 7]), "from another machine");
+        assert!(!shown(&["--listen", "0.0.0.0:8470"], &own, HERE), "open to other machines");
+        assert!(!shown(&["--public-url", "https://chat.example.com"], &own, HERE), "behind a proxy");
+        assert!(!shown(&[], &[("x-forwarded-for", "10.0.0.7")], HERE), "through a proxy");
+        assert!(!shown(&[], &[("host", "rebound.example:8470")], HERE), "by a name that leads here");
+        assert!(!shown(&[], &[own[0], ("origin", "https://evil.example")], HERE), "from another's page");
+    }
 
     #[test]
     fn credentials_come_back_from_a_file_that_only_its_owner_reads() {
