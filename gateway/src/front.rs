@@ -33,12 +33,20 @@ pub(crate) async fn accept(listener: &TcpListener, shards: &[ShardHandle]) {
     loop {
         match listener.accept().await {
             Ok((socket, peer)) => hand_over(socket, peer, shards),
+            // That one is gone; the next is not worse for it.
+            Err(error) if is_of_the_peer(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "no connection accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+}
+
+/// Errors of a connection that ended before it was accepted.
+fn is_of_the_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 fn hand_over(socket: TcpStream, peer: SocketAddr, shards: &[ShardHandle]) {
@@ -48,6 +56,8 @@ fn hand_over(socket: TcpStream, peer: SocketAddr, shards: &[ShardHandle]) {
     let _ = options.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX));
     let Some(shard) = shards.iter().min_by_key(|shard| shard.sockets()) else { return };
     if let Ok(socket) = socket.into_std() {
-        shard.tell(ShardInput::Accepted { socket, address: peer.ip() });
+        // Counted here, so that a burst is spread before the shards have looked at any of it.
+        let load = shard.load();
+        shard.tell(ShardInput::Accepted { socket, address: peer.ip(), load });
     }
 }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::error::Error;
 use std::net::{IpAddr, TcpStream};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,12 +20,13 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use squall_bus::BoxFuture;
 use squall_protocol::json::SUBPROTOCOL;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 
 use crate::demo;
 use crate::node::Node;
-use crate::shard::{ShardHandle, ShardInput};
+use crate::shard::{Load, ShardHandle, ShardInput};
 use crate::site;
 
 /// The body of any answer.
@@ -41,6 +43,7 @@ pub(crate) struct Server {
     node: Arc<Node>,
     shard: ShardHandle,
     connections: Cell<usize>,
+    draining: watch::Sender<bool>,
 }
 
 /// Connections still speaking HTTP on one shard; more are dropped, so that half-open handshakes can't use up
@@ -52,11 +55,16 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 impl Server {
     pub(crate) fn new(node: Arc<Node>, shard: ShardHandle) -> Self {
-        Self { node, shard, connections: Cell::new(0) }
+        Self { node, shard, connections: Cell::new(0), draining: watch::Sender::new(false) }
+    }
+
+    /// Ends each connection after the answer it waits for, or now if it waits for none.
+    pub(crate) fn drain(&self) {
+        self.draining.send_replace(true);
     }
 
     /// Serves one socket until it ends, or until it is a WebSocket and goes to the shard.
-    pub(crate) fn serve(self: Rc<Self>, socket: TcpStream, address: IpAddr) {
+    pub(crate) fn serve(self: Rc<Self>, socket: TcpStream, address: IpAddr, load: Load) {
         if self.connections.get() >= CONNECTIONS_MAX {
             tracing::warn!(max = CONNECTIONS_MAX, "too many HTTP connections, one dropped");
             return;
@@ -64,7 +72,6 @@ impl Server {
         let Ok(socket) = tokio::net::TcpStream::from_std(socket) else { return };
         self.connections.set(self.connections.get() + 1);
         tokio::task::spawn_local(async move {
-            let load = self.shard.load();
             let server = self.clone();
             let service = service_fn(move |request| {
                 let server = server.clone();
@@ -76,7 +83,15 @@ impl Server {
                 .max_buf_size(HEAD_BYTES_MAX)
                 .serve_connection(TokioIo::new(socket), service)
                 .with_upgrades();
-            if let Err(error) = connection.await {
+            let (mut connection, mut draining) = (pin!(connection), self.draining.subscribe());
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                _ = draining.wait_for(|draining| *draining) => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "an HTTP connection ended");
             }
             self.connections.set(self.connections.get() - 1);
@@ -139,7 +154,9 @@ impl Server {
 fn hand_over(upgraded: Upgraded, shard: &ShardHandle) {
     let Ok(parts) = upgraded.downcast::<TokioIo<tokio::net::TcpStream>>() else { return };
     match parts.io.into_inner().into_std() {
-        Ok(socket) => shard.tell(ShardInput::Upgraded { socket, leftover: parts.read_buf }),
+        Ok(socket) => {
+            shard.tell(ShardInput::Upgraded { socket, leftover: parts.read_buf, load: shard.load() })
+        }
         Err(error) => tracing::warn!(%error, "socket not handed over"),
     }
 }

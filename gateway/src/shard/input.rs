@@ -19,9 +19,9 @@ use crate::keeper::RealmView;
 /// One thing for a shard to do.
 pub(crate) enum ShardInput {
     /// A socket to serve HTTP on.
-    Accepted { socket: TcpStream, address: IpAddr },
+    Accepted { socket: TcpStream, address: IpAddr, load: Load },
     /// A socket after its upgrade, and the bytes that came behind the request.
-    Upgraded { socket: TcpStream, leftover: Bytes },
+    Upgraded { socket: TcpStream, leftover: Bytes, load: Load },
     /// Whose token it was.
     Identified { key: SessionKey, answer: Result<Option<Identity>, LinkError> },
     /// The batch of writes is done.

@@ -36,7 +36,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::connection::{Connection, Peer};
 use self::delivery::Pass;
-pub(crate) use self::input::{ShardHandle, ShardInbox, ShardInput, shard_channel};
+pub(crate) use self::input::{Load, ShardHandle, ShardInbox, ShardInput, shard_channel};
 use self::readiness::{EVENTS_PER_LOOK, Readiness};
 use self::realms::ShardRealm;
 use self::timeouts::Timeouts;
@@ -169,8 +169,10 @@ impl Shard {
 
     fn handle_input(&mut self, input: ShardInput) {
         match input {
-            ShardInput::Accepted { socket, address } => self.http.clone().serve(socket, address),
-            ShardInput::Upgraded { socket, leftover } => self.handle_upgraded(socket, &leftover),
+            ShardInput::Accepted { socket, address, load } => {
+                self.http.clone().serve(socket, address, load);
+            }
+            ShardInput::Upgraded { socket, leftover, load } => self.handle_upgraded(socket, &leftover, load),
             ShardInput::Identified { key, answer } => self.handle_identified(key, answer),
             ShardInput::Written(outcomes) => self.handle_written(outcomes),
             ShardInput::RealmReady(view) => self.handle_realm_ready(view),
@@ -265,6 +267,7 @@ impl Shard {
 
     /// Tells each client when to go, one after the other over the time given.
     fn drain(&mut self, over: Duration) {
+        self.http.drain();
         let keys = self.keys();
         let over_ms = millis(over);
         // The shards' clients take turns, so that no two of the node have the same delay.

@@ -8,6 +8,7 @@ use squall_hub::roster::SessionKey;
 
 use super::connection::{Connection, Offered, Peer, ReadBytes};
 use super::inbound::Incoming;
+use super::input::Load;
 use super::{READ_BUFFER_BYTES, Shard};
 
 /// Reads of one socket in a row, so that one that floods does not keep the others waiting.
@@ -15,7 +16,7 @@ const READS_PER_TURN: usize = 4;
 
 impl Shard {
     /// Takes in a socket after its upgrade, and the bytes that came behind the request.
-    pub(super) fn handle_upgraded(&mut self, socket: TcpStream, leftover: &Bytes) {
+    pub(super) fn handle_upgraded(&mut self, socket: TcpStream, leftover: &Bytes, load: Load) {
         let now_ms = self.node.clock.now_ms();
         let mut socket = mio::net::TcpStream::from_std(socket);
         let slot = self.connections.vacant_key();
@@ -26,7 +27,7 @@ impl Shard {
         }
         self.generation = self.generation.wrapping_add(1);
         let key = SessionKey { slot: slot as u32, generation: self.generation };
-        self.connections.insert(Connection::new(socket, self.generation, self.handle.load()));
+        self.connections.insert(Connection::new(socket, self.generation, load));
         self.hellos.set(key, now_ms);
         self.process(key, leftover);
         self.queue_to_read(key);

@@ -128,7 +128,8 @@ impl Bench {
     /// A peer that said hello and waits to be identified.
     fn greeted(&mut self, position: Option<Position>) -> (SessionKey, OtherEnd) {
         let (socket, peer) = pair(&self.listener);
-        self.shard.handle_upgraded(socket, &Bytes::new());
+        let load = self.shard.handle.load();
+        self.shard.handle_upgraded(socket, &Bytes::new(), load);
         let key = *self.shard.keys().last().unwrap();
         let hello = Hello { token: String::new(), position, presence: Status::Idle, scope: Scope::Realm };
         self.shard.connection(key).unwrap().peer = Peer::Identifying(Box::new(hello));
@@ -367,7 +368,8 @@ async fn a_peer_that_floods_does_not_stop_the_clock() {
         .run_until(async move {
             let shard = tokio::task::spawn_local(Shard::run(0, node, handle.clone(), inbox));
             for socket in [silenced, flooded] {
-                handle.tell(ShardInput::Upgraded { socket, leftover: Bytes::new() });
+                let load = handle.load();
+                handle.tell(ShardInput::Upgraded { socket, leftover: Bytes::new(), load });
             }
             let closed = tokio::task::spawn_blocking(move || silent.assert_closed(CloseCode::HelloTimeout));
             closed.await.unwrap();
@@ -377,4 +379,34 @@ async fn a_peer_that_floods_does_not_stop_the_clock() {
         .await;
     stop.store(true, Ordering::Relaxed);
     flood.join().unwrap();
+}
+
+#[tokio::test]
+async fn an_idle_http_connection_does_not_hold_up_a_drain() {
+    let (node, _told) = node(&["--hello-timeout", "1h"]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (socket, mut browser) = pair(&listener);
+    let (handle, inbox) = shard_channel();
+    LocalSet::new()
+        .run_until(async move {
+            let shard = tokio::task::spawn_local(Shard::run(0, node, handle.clone(), inbox));
+            let address = [127, 0, 0, 1].into();
+            handle.tell(ShardInput::Accepted { socket, address, load: handle.load() });
+            let drain = handle.clone();
+            let ended = tokio::task::spawn_blocking(move || {
+                browser.0.write_all(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+                let mut first = [0; 12];
+                browser.0.read_exact(&mut first).unwrap();
+                assert_eq!(&first, b"HTTP/1.1 404");
+                drain.tell(ShardInput::Drain(Duration::from_secs(3_600)));
+                browser.0.read_to_end(&mut Vec::new()).unwrap();
+            });
+            ended.await.unwrap();
+            while handle.sockets() > 0 {
+                yield_now().await;
+            }
+            handle.tell(ShardInput::Stop);
+            shard.await.unwrap().unwrap();
+        })
+        .await;
 }
