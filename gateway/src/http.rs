@@ -12,22 +12,22 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{HOST, HeaderValue, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
+use hyper::header::{HeaderValue, RETRY_AFTER};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::Upgraded;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use squall_bus::BoxFuture;
-use squall_protocol::json::SUBPROTOCOL;
+use squall_protocol::Codec;
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::handshake::server::create_response;
 
 use crate::demo;
 use crate::node::Node;
 use crate::shard::{Load, ShardHandle, ShardInput};
 use crate::site;
+use crate::upgrade;
 
 /// The body of any answer.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
@@ -118,62 +118,30 @@ impl Server {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
             return response;
         }
-        if !self.is_known_origin(request.headers()) {
-            return text(StatusCode::FORBIDDEN, "pages of this origin may not connect: see --allow-origin");
-        }
-        if !offers_subprotocol(request.headers()) {
-            return text(StatusCode::BAD_REQUEST, "ask for the subprotocol squall.v1.json");
-        }
-        let mut response = match create_response(&head_of(&request)) {
-            Ok(response) => response.map(|()| empty()),
-            Err(error) => return text(StatusCode::BAD_REQUEST, &format!("no WebSocket upgrade: {error}")),
+        let (codec, response) = match upgrade::accept(&request, &self.node.config.allow_origin) {
+            Ok((codec, response)) => (codec, response.map(|()| empty())),
+            Err(error) => return text(error.status(), &error.to_string()),
         };
-        response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
         let (upgrade, shard, limit) =
             (hyper::upgrade::on(&mut request), self.shard.clone(), self.node.config.hello_timeout);
         tokio::task::spawn_local(async move {
             if let Ok(Ok(upgraded)) = timeout(limit, upgrade).await {
-                hand_over(upgraded, &shard);
+                hand_over(upgraded, codec, &shard);
             }
         });
         response
     }
-
-    /// A page may connect from this server's own address or from one the operator named; what is no page
-    /// sends no origin.
-    fn is_known_origin(&self, headers: &HeaderMap) -> bool {
-        let Some(origin) = headers.get(ORIGIN) else { return true };
-        let Ok(origin) = origin.to_str() else { return false };
-        let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-        let own = origin.split_once("://").map(|(_, rest)| rest);
-        own.is_some() && own == host || self.node.config.allow_origin.iter().any(|allowed| allowed == origin)
-    }
 }
 
 /// hyper's task ends with this: the socket keeps nothing of it.
-fn hand_over(upgraded: Upgraded, shard: &ShardHandle) {
+fn hand_over(upgraded: Upgraded, codec: Codec, shard: &ShardHandle) {
     let Ok(parts) = upgraded.downcast::<TokioIo<tokio::net::TcpStream>>() else { return };
     match parts.io.into_inner().into_std() {
         Ok(socket) => {
-            shard.tell(ShardInput::Upgraded { socket, leftover: parts.read_buf, load: shard.load() })
+            shard.tell(ShardInput::Upgraded { socket, codec, leftover: parts.read_buf, load: shard.load() })
         }
         Err(error) => tracing::warn!(%error, "socket not handed over"),
     }
-}
-
-fn offers_subprotocol(headers: &HeaderMap) -> bool {
-    let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter().filter_map(|value| value.to_str().ok());
-    offered.flat_map(|list| list.split(',')).any(|name| name.trim() == SUBPROTOCOL)
-}
-
-/// The request without its body, which the upgrade still needs.
-fn head_of(request: &Request<Incoming>) -> Request<()> {
-    let mut head = Request::new(());
-    *head.method_mut() = request.method().clone();
-    *head.uri_mut() = request.uri().clone();
-    *head.version_mut() = request.version();
-    *head.headers_mut() = request.headers().clone();
-    head
 }
 
 /// A short answer for people.

@@ -11,6 +11,7 @@ mod node;
 mod registry;
 mod shard;
 mod site;
+mod upgrade;
 mod writer_link;
 
 use anyhow::Context;
