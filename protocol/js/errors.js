@@ -51,6 +51,9 @@ export class TooLargeError extends SquallError {
   }
 }
 
+/** A message with a value that the protocol has no form for, such as -1 for an id; it was not sent. */
+export class UnsendableError extends SquallError {}
+
 /** More unanswered sends than the outbox holds; this one was not taken. */
 export class OutboxFullError extends SquallError {
   /** @param {number} sizeMax */
