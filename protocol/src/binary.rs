@@ -121,7 +121,7 @@ fn encode_ascending<E: Encoder>(users: &[UserId], encoder: &mut E) -> Result<(),
 }
 
 fn decode_ascending<D: Decoder>(decoder: &mut D) -> Result<Vec<UserId>, Fault> {
-    let count = decode_count(decoder)?;
+    let count = decode_count::<UserId, D>(decoder)?;
     let mut users = Vec::with_capacity(count);
     let mut before = 0u32;
     for _ in 0..count {
@@ -149,11 +149,11 @@ fn encode_offline<E: Encoder>(
 }
 
 fn decode_offline<D: Decoder>(as_of_ms: u64, decoder: &mut D) -> Result<Vec<(UserId, u64)>, Fault> {
-    let count = decode_count(decoder)?;
+    let count = decode_count::<(UserId, u64), D>(decoder)?;
     let mut offline = Vec::with_capacity(count);
     let mut before = 0u32;
     for _ in 0..count {
-        decoder.unclaim_bytes_read(size_of::<UserId>());
+        decoder.unclaim_bytes_read(size_of::<(UserId, u64)>());
         before = before.wrapping_add(u32::decode(decoder)?);
         let ago_s = u64::decode(decoder)?;
         offline.push((UserId(before), (as_of_ms / 1000).wrapping_sub(ago_s)));
@@ -161,10 +161,10 @@ fn decode_offline<D: Decoder>(as_of_ms: u64, decoder: &mut D) -> Result<Vec<(Use
     Ok(offline)
 }
 
-/// A count that the limit on bytes allows for; what it lets us allocate is charged beforehand.
-fn decode_count<D: Decoder>(decoder: &mut D) -> Result<usize, Fault> {
+/// A count of `T`s that the limit on bytes allows for; what it lets us allocate is charged beforehand.
+fn decode_count<T, D: Decoder>(decoder: &mut D) -> Result<usize, Fault> {
     let count = usize::try_from(u64::decode(decoder)?).map_err(|_| Fault::LimitExceeded)?;
-    decoder.claim_container_read::<UserId>(count)?;
+    decoder.claim_container_read::<T>(count)?;
     Ok(count)
 }
 
