@@ -17,6 +17,7 @@ mod resuming;
 mod slow_reader;
 mod start;
 #[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "the vocabulary is shared: this test uses a part of it")]
 mod support;
 mod talking;
 mod typing;

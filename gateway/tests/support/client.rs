@@ -351,6 +351,11 @@ impl Client {
         within("the end of the connection", async { while self.take_next().await {} }).await;
     }
 
+    /// The events that were read and not yet asked for.
+    pub(crate) fn take_events(&mut self) -> Vec<(Sequence, Event)> {
+        self.events.drain(..).collect()
+    }
+
     /// The contents of all messages up to the end of the connection.
     pub(crate) async fn messages_to_the_end(&mut self) -> Vec<String> {
         self.expect_broken().await;

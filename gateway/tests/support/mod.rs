@@ -10,6 +10,7 @@ pub(crate) mod bystanders;
 pub(crate) mod client;
 pub(crate) mod http;
 pub(crate) mod line;
+pub(crate) mod operator;
 pub(crate) mod presence_view;
 pub(crate) mod server;
 pub(crate) mod zuliprc;

@@ -48,6 +48,11 @@ impl Server {
         self.address
     }
 
+    /// Where operators connect.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// Where the credentials of a demo user are.
     pub(crate) fn zuliprc_path(&self, name: &str) -> PathBuf {
         self.data.path().join("demo").join(format!("{name}.zuliprc"))
