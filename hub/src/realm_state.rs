@@ -92,12 +92,6 @@ impl RealmState {
         self.streams.get(&stream)
     }
 
-    /// How many streams there are.
-    #[must_use]
-    pub fn streams_len(&self) -> usize {
-        self.streams.len()
-    }
-
     /// Whether `user` may write (and so be typing) there.
     #[must_use]
     pub fn may_write(&self, user: UserId, to: &Destination) -> bool {

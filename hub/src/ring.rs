@@ -1,13 +1,13 @@
 //! The recent part of a realm's log, in memory and stamped.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use imbl::Vector;
 use squall_protocol::link::EventRecord;
-use squall_protocol::{Mark, Position, Sequence, UserId, json};
+use squall_protocol::{Codec, Epoch, Mark, Position, Sequence, UserId};
 
-use crate::frame;
+use crate::frame::{self, Views};
 use crate::member_set::MemberSet;
 
 /// A dense run of stamped events up to the log's head as the keeper knows it.
@@ -28,7 +28,7 @@ pub struct RingEvent {
     record: EventRecord,
     stamp: MemberSet,
     bytes: usize,
-    json: OnceLock<Bytes>,
+    frames: Views,
 }
 
 /// How much a ring keeps.
@@ -52,7 +52,7 @@ impl RingEvent {
     pub fn new(record: EventRecord, stamp: MemberSet) -> Self {
         // The finished frame is as long as the body and its wrapping; most events get one.
         let bytes = size_of::<Self>() + 2 * record.body.len() + FRAME_OVERHEAD_BYTES;
-        Self { record, stamp, bytes, json: OnceLock::new() }
+        Self { record, stamp, bytes, frames: Views::default() }
     }
 
     /// Its place in the log.
@@ -91,14 +91,11 @@ impl RingEvent {
         self.bytes
     }
 
-    /// The finished WebSocket frame of the JSON view, made by whoever asks first.
-    pub fn json_frame(&self) -> &Bytes {
-        self.json.get_or_init(|| {
-            frame::text(&json::encode_event_message(
-                self.record.sequence,
-                self.record.mark,
-                &self.record.body,
-            ))
+    /// Its finished WebSocket frame in one codec, made by whoever asks first. `epoch` is that of its log.
+    pub fn frame(&self, codec: Codec, epoch: Epoch) -> &Bytes {
+        self.frames[codec.index()].get_or_init(|| {
+            let EventRecord { sequence, mark, body, .. } = &self.record;
+            frame::whole(codec, &codec.encode_event(epoch, *sequence, *mark, body))
         })
     }
 }
@@ -201,7 +198,6 @@ const FRAME_OVERHEAD_BYTES: usize = 90;
 #[cfg(test)]
 mod tests {
     use squall_protocol::event::Event;
-    use squall_protocol::{Epoch, UserId};
 
     use super::*;
 

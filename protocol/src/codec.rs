@@ -20,7 +20,7 @@ pub enum Codec {
     Bincode,
 }
 
-/// Bytes that are no message; the words name the fault and hold nothing of the bytes.
+/// Bytes that are no message. The words are for whoever sent them: they may quote a name from the message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("malformed message: {0}")]
 pub struct DecodeError(pub(crate) String);

@@ -211,7 +211,7 @@ impl Keepers {
                 realm.handle_publication(publication, now_ms, &mut self.tasks);
             }
             Ok(Some(Frame::Ephemeral(ephemeral))) if ephemeral.realm_id == id => {
-                realm.handle_ephemeral(&ephemeral)
+                realm.handle_ephemeral(ephemeral)
             }
             Ok(Some(Frame::Events(_) | Frame::Ephemeral(_))) => {
                 tracing::warn!(realm = %id, "a frame of another realm on this realm's channel");

@@ -3,14 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use squall_hub::catch_up::{Block, CatchUp};
+use squall_hub::frame::Announcement;
 use squall_hub::keeper::{KeeperEffect, ReloadReason, StampError};
 use squall_hub::loader::{LoadStep, LoadedRealm};
 use squall_hub::presence::Presence;
 use squall_hub::ring::RingLimits;
 use squall_hub::roster::SessionKey;
-use squall_hub::{RealmKeeper, RealmLoader, frame};
+use squall_hub::{RealmKeeper, RealmLoader};
 use squall_protocol::event::Event;
 use squall_protocol::frame::{Ephemeral, Publication};
 use squall_protocol::limits::LOG_RANGE_EVENTS_MAX;
@@ -53,7 +53,7 @@ struct Open {
     /// Presence knows of users deactivated up to here.
     noted: Sequence,
     /// The encoded snapshot at a change number, shared by all who open at it.
-    snapshot: Option<(u64, Bytes)>,
+    snapshot: Option<(u64, Arc<Announcement>)>,
 }
 
 /// How long after a failed load the next one starts.
@@ -204,16 +204,16 @@ impl Realm {
         }
     }
 
-    pub(super) fn handle_ephemeral(&self, ephemeral: &Ephemeral) {
+    pub(super) fn handle_ephemeral(&self, ephemeral: Ephemeral) {
         let Phase::Open(open) = &self.phase else { return };
         let mut audience = open.keeper.state().audience(&ephemeral.audience);
         if let Some(user) = ephemeral.except {
             audience.remove(user);
         }
-        let frame = frame::text(&json::encode_server(&ephemeral.message));
+        let message = Arc::new(Announcement::new(ephemeral.message));
         for shard in &self.shards {
-            let (audience, frame) = (audience.clone(), frame.clone());
-            self.setup.shards[*shard].hint(ShardInput::Ephemeral { realm: self.id, audience, frame });
+            let (audience, message) = (audience.clone(), message.clone());
+            self.setup.shards[*shard].hint(ShardInput::Ephemeral { realm: self.id, audience, message });
         }
     }
 
@@ -235,20 +235,20 @@ impl Realm {
         let Phase::Open(open) = &mut self.phase else { return };
         let change = open.presence.change();
         let diff = since.and_then(|since| open.presence.changes_since(since, now_ms));
-        let frame = match diff {
-            Some(diff) => frame::text(&json::encode_server(&ServerMessage::Presence(diff))),
+        let message = match diff {
+            Some(diff) => Arc::new(Announcement::new(ServerMessage::Presence(diff))),
             None => open.presence_snapshot(now_ms),
         };
-        self.setup.shards[shard].tell(ShardInput::PresenceFor { key, change, frame });
+        self.setup.shards[shard].tell(ShardInput::PresenceFor { key, change, message });
     }
 
     pub(super) fn handle_presence_tick(&mut self, now_ms: u64) {
         let Phase::Open(open) = &mut self.phase else { return };
         let Some(diff) = open.presence.poll_tick(now_ms) else { return };
         let (from, to) = (diff.from, diff.to);
-        let frame = frame::text(&json::encode_server(&ServerMessage::Presence(diff)));
+        let message = Arc::new(Announcement::new(ServerMessage::Presence(diff)));
         for shard in &self.shards {
-            let input = ShardInput::PresenceDiff { realm: self.id, from, to, frame: frame.clone() };
+            let input = ShardInput::PresenceDiff { realm: self.id, from, to, message: message.clone() };
             self.setup.shards[*shard].hint(input);
         }
     }
@@ -485,16 +485,16 @@ impl Open {
         self.view.store(Snapshot { ring: self.keeper.ring().clone(), state: self.keeper.state().clone() });
     }
 
-    fn presence_snapshot(&mut self, now_ms: u64) -> Bytes {
+    fn presence_snapshot(&mut self, now_ms: u64) -> Arc<Announcement> {
         let change = self.presence.change();
-        if let Some((at, frame)) = &self.snapshot
+        if let Some((at, message)) = &self.snapshot
             && *at == change
         {
-            return frame.clone();
+            return message.clone();
         }
-        let message = ServerMessage::PresenceSnapshot(self.presence.snapshot(now_ms));
-        let frame = frame::text(&json::encode_server(&message));
-        self.snapshot = Some((change, frame.clone()));
-        frame
+        let snapshot = ServerMessage::PresenceSnapshot(self.presence.snapshot(now_ms));
+        let message = Arc::new(Announcement::new(snapshot));
+        self.snapshot = Some((change, message.clone()));
+        message
     }
 }

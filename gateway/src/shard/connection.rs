@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use mio::net::TcpStream;
 use squall_hub::Session;
 use squall_protocol::client_message::{Hello, Status};
-use squall_protocol::{CloseCode, Position, Sequence};
+use squall_protocol::{CloseCode, Codec, Position, Sequence};
 
 use super::inbound::Inbound;
 use super::input::Load;
@@ -15,6 +15,8 @@ use crate::registry::Registration;
 pub(crate) struct Connection {
     pub(crate) socket: TcpStream,
     pub(crate) generation: u32,
+    /// How its messages are written.
+    pub(crate) codec: Codec,
     pub(crate) inbound: Inbound,
     /// What the kernel did not take: the rest of a frame, and control frames behind it. Events are never
     /// here: they wait in the ring.
@@ -93,10 +95,11 @@ pub(crate) enum ReadBytes {
 const OUTBOX_BYTES_MAX: usize = 256 * 1024;
 
 impl Connection {
-    pub(crate) fn new(socket: TcpStream, generation: u32, load: Load) -> Self {
+    pub(crate) fn new(socket: TcpStream, codec: Codec, generation: u32, load: Load) -> Self {
         Self {
             socket,
             generation,
+            codec,
             inbound: Inbound::default(),
             outbox: Vec::new(),
             peer: Peer::Greeting,

@@ -14,10 +14,11 @@ use squall_hub::roster::{CatchUpStep, FanOut, SessionKey};
 use squall_hub::{RealmState, RingEvent};
 use squall_protocol::event::Event;
 use squall_protocol::server_message::ResetReason;
-use squall_protocol::{CloseCode, RealmId, Sequence, json};
+use squall_protocol::{CloseCode, Codec, Epoch, RealmId, Sequence, json};
 
 use super::Shard;
 use super::connection::{Connection, Offered};
+use super::realms::ShardRealm;
 use crate::keeper::{KeeperInput, Snapshot};
 
 /// New events of a realm on their way to its live sessions.
@@ -28,7 +29,8 @@ pub(super) struct Pass {
     fan_out: FanOut,
     next: usize,
     /// The frames of each combination of events that some session sees, made once.
-    frames: HashMap<u64, Bytes>,
+    frames: HashMap<(Codec, u64), Bytes>,
+    epoch: Epoch,
     /// Whose sessions end with these events.
     revoked: Vec<SessionKey>,
 }
@@ -97,7 +99,15 @@ impl Shard {
             return behind.into_iter().for_each(|key| self.queue_if_behind(key));
         }
         let revoked = self.revoked_by(&fan_out.events, id, &snapshot);
-        self.passes.push_back(Pass { realm: id, before, fan_out, next: 0, frames: HashMap::new(), revoked });
+        self.passes.push_back(Pass {
+            realm: id,
+            before,
+            fan_out,
+            next: 0,
+            frames: HashMap::new(),
+            epoch: snapshot.ring.base().epoch,
+            revoked,
+        });
     }
 
     /// The sessions that these events put an end to.
@@ -148,11 +158,13 @@ impl Shard {
             return;
         }
         let events = &pass.fan_out.events;
-        let frames = pass.frames.entry(mask).or_insert_with(|| join_frames(chosen(events, mask)));
+        let (codec, epoch) = (connection.codec, pass.epoch);
+        let frames = pass.frames.entry((codec, mask));
+        let frames = frames.or_insert_with(|| join_frames(chosen(events, mask), codec, epoch));
         match connection.offer(frames) {
             Offered::All => {}
             Offered::Part(taken) => {
-                let had = keep_rest(connection, chosen(events, mask), taken).unwrap_or(pass.before);
+                let had = keep_rest(connection, chosen(events, mask), epoch, taken).unwrap_or(pass.before);
                 self.lag(key, pass.realm, had);
             }
             Offered::Dead => self.remove(key),
@@ -231,15 +243,16 @@ impl Shard {
     }
 
     fn step(&mut self, key: SessionKey, id: RealmId, events: &[Arc<RingEvent>], upto: Sequence) {
+        let Some(epoch) = self.realms.get(&id).and_then(ShardRealm::epoch) else { return };
         let Some(connection) = self.connection(key) else { return };
-        let frames = join_frames(events.iter());
+        let frames = join_frames(events.iter(), connection.codec, epoch);
         match connection.offer(&frames) {
             Offered::All => {
                 self.caught_up_to(key, id, upto);
                 self.queue_if_behind(key);
             }
             Offered::Part(taken) => {
-                if let Some(had) = keep_rest(connection, events.iter(), taken) {
+                if let Some(had) = keep_rest(connection, events.iter(), epoch, taken) {
                     self.caught_up_to(key, id, had);
                 }
             }
@@ -272,8 +285,8 @@ fn chosen(events: &[Arc<RingEvent>], mask: u64) -> impl Iterator<Item = &Arc<Rin
 }
 
 /// The frames of `events` behind one another; a single one is not copied.
-fn join_frames<'a>(events: impl Iterator<Item = &'a Arc<RingEvent>>) -> Bytes {
-    let frames: Vec<&Bytes> = events.map(|event| event.json_frame()).collect();
+fn join_frames<'a>(events: impl Iterator<Item = &'a Arc<RingEvent>>, codec: Codec, epoch: Epoch) -> Bytes {
+    let frames: Vec<&Bytes> = events.map(|event| event.frame(codec, epoch)).collect();
     if let [only] = frames[..] {
         return only.clone();
     }
@@ -287,6 +300,7 @@ fn join_frames<'a>(events: impl Iterator<Item = &'a Arc<RingEvent>>) -> Bytes {
 fn keep_rest<'a>(
     connection: &mut Connection,
     events: impl Iterator<Item = &'a Arc<RingEvent>>,
+    epoch: Epoch,
     taken: usize,
 ) -> Option<Sequence> {
     let (mut left, mut had) = (taken, None);
@@ -294,7 +308,7 @@ fn keep_rest<'a>(
         if left == 0 {
             break;
         }
-        let frame = event.json_frame();
+        let frame = event.frame(connection.codec, epoch);
         had = Some(event.sequence());
         if left < frame.len() {
             connection.keep(&frame[left..]);

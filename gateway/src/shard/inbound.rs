@@ -2,11 +2,12 @@
 
 use std::io::{self, Read, Write};
 
-use squall_protocol::CloseCode;
+use bytes::Bytes;
 use squall_protocol::limits::FRAME_IN_BYTES_MAX;
+use squall_protocol::{CloseCode, Codec};
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
-use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 /// The reading half of a connection: nothing while it is between messages, which is nearly always.
 #[derive(Default)]
@@ -22,8 +23,8 @@ struct Partial {
 /// What came in.
 #[derive(Debug)]
 pub(crate) enum Incoming {
-    /// A whole text message.
-    Text(Utf8Bytes),
+    /// A whole message of the connection's codec.
+    Message(Bytes),
     /// The bytes are used up.
     Drained,
     /// The peer said goodbye; the answer is in `replies`.
@@ -55,9 +56,9 @@ const HEADER_BYTES_MAX: usize = 14;
 impl Inbound {
     /// Reads the next message from `bytes`, taking away what it used. What the protocol itself wants to
     /// answer is appended to `replies`.
-    pub(crate) fn read(&mut self, bytes: &mut &[u8], replies: &mut Vec<u8>) -> Incoming {
+    pub(crate) fn read(&mut self, codec: Codec, bytes: &mut &[u8], replies: &mut Vec<u8>) -> Incoming {
         let mut partial = self.0.take().unwrap_or_else(|| Box::new(Partial::new()));
-        let incoming = partial.read(bytes, replies);
+        let incoming = partial.read(codec, bytes, replies);
         if !partial.scanner.is_between_messages() || !partial.held.is_empty() {
             self.0 = Some(partial);
         }
@@ -93,19 +94,20 @@ impl Partial {
         Self { context, scanner: FrameScanner::default(), held: Vec::new() }
     }
 
-    fn read(&mut self, bytes: &mut &[u8], replies: &mut Vec<u8>) -> Incoming {
+    fn read(&mut self, codec: Codec, bytes: &mut &[u8], replies: &mut Vec<u8>) -> Incoming {
         let mut feed = Feed { bytes, scanner: &mut self.scanner, replies };
         loop {
             let read = self.context.read(&mut feed);
             *bytes = feed.bytes;
             match read {
-                Ok(Message::Text(text)) => return Incoming::Text(text),
+                Ok(Message::Text(text)) if codec.is_text() => return Incoming::Message(text.into()),
+                Ok(Message::Binary(bytes)) if !codec.is_text() => return Incoming::Message(bytes),
                 Ok(Message::Ping(_)) => {
                     // The pong leaves now: the context may be dropped before the next read.
                     let _ = self.context.flush(&mut feed);
                 }
                 Ok(Message::Pong(_) | Message::Frame(_)) => {}
-                Ok(Message::Binary(_)) => return Incoming::Fault(CloseCode::Unsupported),
+                Ok(Message::Text(_) | Message::Binary(_)) => return Incoming::Fault(CloseCode::Unsupported),
                 Ok(Message::Close(_)) => {
                     let _ = self.context.flush(&mut feed);
                     return Incoming::Closed;
@@ -239,8 +241,8 @@ mod tests {
         let (mut inbound, mut seen, mut replies) = (Inbound::default(), Vec::new(), Vec::new());
         for mut piece in bytes.chunks(size) {
             loop {
-                match inbound.read(&mut piece, &mut replies) {
-                    Incoming::Text(text) => seen.push(text.to_string()),
+                match inbound.read(Codec::Json, &mut piece, &mut replies) {
+                    Incoming::Message(text) => seen.push(String::from_utf8(text.to_vec()).unwrap()),
                     Incoming::Drained => break,
                     Incoming::Closed => seen.push("closed".into()),
                     Incoming::Fault(code) => {

@@ -8,10 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use squall_hub::MemberSet;
 use squall_hub::catch_up::Block;
+use squall_hub::frame::Announcement;
 use squall_hub::keeper::ReloadReason;
 use squall_hub::roster::SessionKey;
 use squall_protocol::link::{Identity, LinkError, WriteOutcome};
-use squall_protocol::{RealmId, SendId};
+use squall_protocol::{Codec, RealmId, SendId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::keeper::RealmView;
@@ -21,7 +22,7 @@ pub(crate) enum ShardInput {
     /// A socket to serve HTTP on.
     Accepted { socket: TcpStream, address: IpAddr, load: Load },
     /// A socket after its upgrade, and the bytes that came behind the request.
-    Upgraded { socket: TcpStream, leftover: Bytes, load: Load },
+    Upgraded { socket: TcpStream, codec: Codec, leftover: Bytes, load: Load },
     /// Whose token it was.
     Identified { key: SessionKey, answer: Result<Option<Identity>, LinkError> },
     /// The batch of writes is done.
@@ -36,12 +37,12 @@ pub(crate) enum ShardInput {
     BeyondHead { realm: RealmId, key: SessionKey },
     /// A part of the log for sessions that resume; none if it could not be read.
     Block { realm: RealmId, number: u64, block: Option<Arc<Block>> },
-    /// A frame for whoever of the audience is connected now.
-    Ephemeral { realm: RealmId, audience: MemberSet, frame: Bytes },
-    /// A presence frame for one session, which then stands at `change`.
-    PresenceFor { key: SessionKey, change: u64, frame: Bytes },
+    /// A message for whoever of the audience is connected now.
+    Ephemeral { realm: RealmId, audience: MemberSet, message: Arc<Announcement> },
+    /// A presence message for one session, which then stands at `change`.
+    PresenceFor { key: SessionKey, change: u64, message: Arc<Announcement> },
     /// What changed in presence.
-    PresenceDiff { realm: RealmId, from: u64, to: u64, frame: Bytes },
+    PresenceDiff { realm: RealmId, from: u64, to: u64, message: Arc<Announcement> },
     /// Hand the clients on, spread over this time.
     Drain(Duration),
     /// End now.
@@ -134,10 +135,13 @@ impl ShardInbox {
 
 #[cfg(test)]
 mod tests {
+    use squall_protocol::ServerMessage;
+
     use super::*;
 
     fn diff() -> ShardInput {
-        ShardInput::PresenceDiff { realm: RealmId(1), from: 0, to: 1, frame: Bytes::new() }
+        let message = Arc::new(Announcement::new(ServerMessage::Ping { time_ms: 0 }));
+        ShardInput::PresenceDiff { realm: RealmId(1), from: 0, to: 1, message }
     }
 
     #[test]

@@ -27,10 +27,10 @@ use std::time::{Duration, Instant};
 
 use mio::Events;
 use slab::Slab;
-use squall_hub::frame;
+use squall_hub::frame::{self, Announcement};
 use squall_hub::roster::SessionKey;
 use squall_protocol::server_message::{ErrorCode, ServerMessage};
-use squall_protocol::{CloseCode, RealmId, json};
+use squall_protocol::{CloseCode, RealmId};
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -172,7 +172,9 @@ impl Shard {
             ShardInput::Accepted { socket, address, load } => {
                 self.http.clone().serve(socket, address, load);
             }
-            ShardInput::Upgraded { socket, leftover, load } => self.handle_upgraded(socket, &leftover, load),
+            ShardInput::Upgraded { socket, codec, leftover, load } => {
+                self.handle_upgraded(socket, codec, &leftover, load);
+            }
             ShardInput::Identified { key, answer } => self.handle_identified(key, answer),
             ShardInput::Written(outcomes) => self.handle_written(outcomes),
             ShardInput::RealmReady(view) => self.handle_realm_ready(view),
@@ -180,12 +182,12 @@ impl Shard {
             ShardInput::Advanced(realm) => self.handle_advanced(realm),
             ShardInput::BeyondHead { realm, key } => self.handle_beyond_head(realm, key),
             ShardInput::Block { realm, number, block } => self.handle_block(realm, number, block),
-            ShardInput::Ephemeral { realm, audience, frame } => {
-                self.handle_ephemeral(realm, &audience, &frame)
+            ShardInput::Ephemeral { realm, audience, message } => {
+                self.handle_ephemeral(realm, &audience, &message)
             }
-            ShardInput::PresenceFor { key, change, frame } => self.tell_presence(key, change, &frame),
-            ShardInput::PresenceDiff { realm, from, to, frame } => {
-                self.handle_presence_diff(realm, from, to, &frame)
+            ShardInput::PresenceFor { key, change, message } => self.tell_presence(key, change, &message),
+            ShardInput::PresenceDiff { realm, from, to, message } => {
+                self.handle_presence_diff(realm, from, to, &message);
             }
             ShardInput::Drain(over) => self.drain(over),
             ShardInput::Stop => self.stopped = true,
@@ -243,14 +245,13 @@ impl Shard {
 
     /// Pings whoever is due, and tells it how far the log went.
     fn ping(&mut self, now_ms: u64) {
-        let mut frame = None;
+        let ping = Announcement::new(ServerMessage::Ping { time_ms: now_ms });
         while let Some((key, _)) = self.pings.pop(now_ms) {
             if self.connection(key).and_then(Connection::open).is_none() {
                 continue;
             }
             self.tell_position(key);
-            let frame = frame.get_or_insert_with(|| encode(&ServerMessage::Ping { time_ms: now_ms }));
-            self.say(key, frame);
+            self.announce(key, &ping);
             self.pulses.set(key, now_ms);
             self.pings.set(key, now_ms);
         }
@@ -274,7 +275,7 @@ impl Shard {
         let (shards, shard) = (self.node.shards as u64, self.index as u64);
         for (index, key) in (0..).zip(&keys) {
             let after_ms = over_ms * (index * shards + shard) / (keys.len() as u64 * shards);
-            self.say(*key, &encode(&ServerMessage::Goaway { after_ms: after_ms as u32 }));
+            self.say(*key, &ServerMessage::Goaway { after_ms: after_ms as u32 });
         }
         self.draining = Some(Drain { close_ms: self.node.clock.now_ms() + over_ms + DRAIN_SLACK_MS });
     }
@@ -292,8 +293,22 @@ impl Shard {
         (connection.generation == key.generation).then_some(connection)
     }
 
-    /// Says a control frame.
-    fn say(&mut self, key: SessionKey, frame: &[u8]) {
+    /// Says a message to one peer.
+    fn say(&mut self, key: SessionKey, message: &ServerMessage) {
+        if let Some(codec) = self.connection(key).map(|connection| connection.codec) {
+            self.say_bytes(key, &frame::message(codec, message));
+        }
+    }
+
+    /// Says a message that goes to many.
+    fn announce(&mut self, key: SessionKey, message: &Announcement) {
+        if let Some(codec) = self.connection(key).map(|connection| connection.codec) {
+            self.say_bytes(key, message.frame(codec));
+        }
+    }
+
+    /// Says a finished control frame.
+    fn say_bytes(&mut self, key: SessionKey, frame: &[u8]) {
         let Some(connection) = self.connection(key) else { return };
         if matches!(connection.peer, Peer::Closing) {
             return;
@@ -339,9 +354,4 @@ impl Shard {
             let _ = self.readiness.registry().deregister(&mut connection.socket);
         }
     }
-}
-
-/// A message in a finished frame.
-fn encode(message: &ServerMessage) -> bytes::Bytes {
-    frame::text(&json::encode_server(message))
 }

@@ -8,17 +8,18 @@ use squall_protocol::frame::{Ephemeral, Frame};
 use squall_protocol::limits::{CONTENT_CHARS_MAX, FRAME_IN_BYTES_MAX, SENDS_IN_FLIGHT_MAX};
 use squall_protocol::link::{Identity, LinkError, WriteOutcome};
 use squall_protocol::server_message::{ErrorCode, ServerMessage, Welcome};
-use squall_protocol::{Audience, CloseCode, Position, RealmId, SendId, Sequence, SessionId, json};
+use squall_protocol::{Audience, CloseCode, Position, RealmId, SendId, Sequence, SessionId};
 
+use super::Shard;
 use super::connection::{Connection, Joining, Open, Peer};
 use super::input::ShardInput;
-use super::{Shard, encode};
 use crate::clock::millis_u32;
 use crate::keeper::{KeeperInput, PresenceReport};
 
 impl Shard {
-    pub(super) fn handle_text(&mut self, key: SessionKey, text: &str) {
-        match json::decode_client(text) {
+    pub(super) fn handle_bytes(&mut self, key: SessionKey, bytes: &[u8]) {
+        let Some(codec) = self.connection(key).map(|connection| connection.codec) else { return };
+        match codec.decode_client(bytes) {
             Ok(message) => self.handle_message(key, message),
             Err(error) => {
                 let message = error.to_string();
@@ -118,7 +119,7 @@ impl Shard {
             presence_at: None,
         };
         connection.peer = Peer::Open(Box::new(open));
-        self.say(key, &encode(&self.welcome(realm, user, id, position, now_ms)));
+        self.say(key, &self.welcome(realm, user, id, position, now_ms));
         if self.connection(key).and_then(Connection::open).is_none() {
             // Its socket took no more, and that was the end of it.
             return;
@@ -172,7 +173,7 @@ impl Shard {
     fn perform(&mut self, key: SessionKey, effect: SessionEffect) {
         match effect {
             SessionEffect::None => {}
-            SessionEffect::Reply(message) => self.say(key, &encode(&message)),
+            SessionEffect::Reply(message) => self.say(key, &message),
             SessionEffect::Forward(request) => self.writes.push(key, request),
             SessionEffect::Typing(audience, message) => self.publish_typing(key, audience, message),
             SessionEffect::Status(status) => {
@@ -210,7 +211,7 @@ impl Shard {
         for (key, send_id, outcome) in outcomes {
             let Some(open) = self.connection(key).and_then(Connection::open) else { continue };
             let message = open.session.handle_outcome(send_id, outcome);
-            self.say(key, &encode(&message));
+            self.say(key, &message);
         }
     }
 
@@ -242,7 +243,7 @@ impl Shard {
 
     /// Says what was wrong, then ends the connection.
     pub(super) fn fail(&mut self, key: SessionKey, code: ErrorCode, message: String, close: CloseCode) {
-        self.say(key, &encode(&ServerMessage::Error { code, message }));
+        self.say(key, &ServerMessage::Error { code, message });
         self.close(key, close);
     }
 
@@ -272,7 +273,7 @@ impl Shard {
         if position.sequence == told {
             return;
         }
-        self.say(key, &encode(&ServerMessage::Position(position)));
+        self.say(key, &ServerMessage::Position(position));
         self.told(key, position.sequence);
     }
 

@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use squall_hub::catch_up::Block;
+use squall_hub::frame::Announcement;
 use squall_hub::keeper::ReloadReason;
 use squall_hub::roster::SessionKey;
 use squall_hub::{MemberSet, Roster};
 use squall_protocol::client_message::Scope;
 use squall_protocol::server_message::{ErrorCode, ResetReason, ServerMessage};
-use squall_protocol::{CloseCode, Position, RealmId, Sequence, UserId};
+use squall_protocol::{CloseCode, Epoch, Position, RealmId, Sequence, UserId};
 
+use super::Shard;
 use super::connection::{Connection, Joining, Peer};
-use super::{Shard, encode};
 use crate::keeper::{KeeperInput, RealmView};
 
 /// One realm in one shard.
@@ -237,7 +237,7 @@ impl Shard {
         }
         let spread_ms = (herd as u64 * RESET_SPREAD_MS_EACH).min(RESET_SPREAD_MS_MAX);
         let after_ms = fastrand::u64(0..=spread_ms) as u32;
-        self.say(key, &encode(&ServerMessage::Reset { reason, position, after_ms }));
+        self.say(key, &ServerMessage::Reset { reason, position, after_ms });
         self.told(key, position.sequence);
     }
 
@@ -259,25 +259,25 @@ impl Shard {
         }
     }
 
-    pub(super) fn handle_ephemeral(&mut self, id: RealmId, audience: &MemberSet, frame: &Bytes) {
+    pub(super) fn handle_ephemeral(&mut self, id: RealmId, audience: &MemberSet, message: &Announcement) {
         let Some(roster) = self.realms.get(&id).and_then(|realm| realm.roster.as_ref()) else { return };
         // Sessions behind do without.
         for key in roster.live_of(audience).collect::<Vec<_>>() {
             if self.connection(key).is_some_and(|connection| connection.is_clear()) {
-                self.say(key, frame);
+                self.announce(key, message);
             }
         }
     }
 
-    /// Sends a presence frame that leads to `change`.
-    pub(super) fn tell_presence(&mut self, key: SessionKey, change: u64, frame: &Bytes) {
+    /// Sends a presence message that leads to `change`.
+    pub(super) fn tell_presence(&mut self, key: SessionKey, change: u64, message: &Announcement) {
         let Some(open) = self.connection(key).and_then(Connection::open) else { return };
         open.presence_at = Some(change);
-        self.say(key, frame);
+        self.announce(key, message);
     }
 
     /// Sends a diff to whoever it follows on for. A slow session gets all it missed in one when it is clear.
-    pub(super) fn handle_presence_diff(&mut self, id: RealmId, from: u64, to: u64, frame: &Bytes) {
+    pub(super) fn handle_presence_diff(&mut self, id: RealmId, from: u64, to: u64, message: &Announcement) {
         let Some(realm) = self.realms.get_mut(&id) else { return };
         realm.presence_change = to;
         let sessions: Vec<_> = realm.roster.iter().flat_map(Roster::sessions).collect();
@@ -289,7 +289,7 @@ impl Shard {
                 continue;
             }
             match open.presence_at {
-                Some(at) if at == from && clear => self.tell_presence(key, to, frame),
+                Some(at) if at == from && clear => self.tell_presence(key, to, message),
                 Some(at) if at < from && clear => self.catch_up_presence(key),
                 // Slow, or its snapshot is on its way, or was newer than this diff.
                 Some(_) | None => {}
@@ -324,6 +324,11 @@ impl Shard {
 }
 
 impl ShardRealm {
+    /// The life of the log that its events are of.
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        Some(self.view.as_ref()?.load().ring.base().epoch)
+    }
+
     /// Where live sessions stand.
     fn position(&self) -> Option<Position> {
         self.view.as_ref()?.load().ring.position_of(self.roster.as_ref()?.cursor())

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use bytes::Bytes;
 use mio::{Events, Interest, Token};
 use squall_hub::roster::SessionKey;
+use squall_protocol::Codec;
 
 use super::connection::{Connection, Offered, Peer, ReadBytes};
 use super::inbound::Incoming;
@@ -16,7 +17,7 @@ const READS_PER_TURN: usize = 4;
 
 impl Shard {
     /// Takes in a socket after its upgrade, and the bytes that came behind the request.
-    pub(super) fn handle_upgraded(&mut self, socket: TcpStream, leftover: &Bytes, load: Load) {
+    pub(super) fn handle_upgraded(&mut self, socket: TcpStream, codec: Codec, leftover: &Bytes, load: Load) {
         let now_ms = self.node.clock.now_ms();
         let mut socket = mio::net::TcpStream::from_std(socket);
         let slot = self.connections.vacant_key();
@@ -27,7 +28,7 @@ impl Shard {
         }
         self.generation = self.generation.wrapping_add(1);
         let key = SessionKey { slot: slot as u32, generation: self.generation };
-        self.connections.insert(Connection::new(socket, self.generation, load));
+        self.connections.insert(Connection::new(socket, codec, self.generation, load));
         self.hellos.set(key, now_ms);
         self.process(key, leftover);
         self.queue_to_read(key);
@@ -110,21 +111,21 @@ impl Shard {
             if matches!(connection.peer, Peer::Closing) {
                 return;
             }
-            match connection.inbound.read(&mut bytes, &mut replies) {
-                Incoming::Text(text) => self.handle_text(key, &text),
+            match connection.inbound.read(connection.codec, &mut bytes, &mut replies) {
+                Incoming::Message(message) => self.handle_bytes(key, &message),
                 Incoming::Drained => break,
                 Incoming::Closed => {
-                    self.say(key, &replies);
+                    self.say_bytes(key, &replies);
                     return self.part(key);
                 }
                 Incoming::Fault(code) => {
-                    self.say(key, &replies);
+                    self.say_bytes(key, &replies);
                     return self.close(key, code);
                 }
             }
         }
         if !replies.is_empty() {
-            self.say(key, &replies);
+            self.say_bytes(key, &replies);
         }
     }
 

@@ -18,7 +18,8 @@ use squall_protocol::frame::Publication;
 use squall_protocol::link::{
     EventRecord, Identity, LastHeard, LinkError, LogRange, PageCursor, RealmPage, WriteOutcome, WriteRequest,
 };
-use squall_protocol::{Epoch, Mark, Position, Sequence, UserId};
+use squall_protocol::server_message::PresenceDiff;
+use squall_protocol::{Codec, Epoch, Mark, Position, Sequence, UserId};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::LocalSet;
 
@@ -129,7 +130,7 @@ impl Bench {
     fn greeted(&mut self, position: Option<Position>) -> (SessionKey, OtherEnd) {
         let (socket, peer) = pair(&self.listener);
         let load = self.shard.handle.load();
-        self.shard.handle_upgraded(socket, &Bytes::new(), load);
+        self.shard.handle_upgraded(socket, Codec::Json, &Bytes::new(), load);
         let key = *self.shard.keys().last().unwrap();
         let hello = Hello { token: String::new(), position, presence: Status::Idle, scope: Scope::Realm };
         self.shard.connection(key).unwrap().peer = Peer::Identifying(Box::new(hello));
@@ -343,9 +344,10 @@ async fn a_socket_that_takes_no_welcome_leaves_nothing_behind() {
 async fn presence_is_asked_for_once_at_a_time() {
     let mut bench = Bench::new(&[]);
     let (key, _peer) = bench.opened(&view(&[ada_is_here()]), 1);
-    bench.shard.tell_presence(key, 3, &Bytes::new());
+    let nothing = Announcement::new(ServerMessage::Presence(PresenceDiff::default()));
+    bench.shard.tell_presence(key, 3, &nothing);
     bench.told();
-    (0..5).for_each(|_| bench.shard.handle_text(key, r#"{"type":"presence_request"}"#));
+    (0..5).for_each(|_| bench.shard.handle_bytes(key, br#"{"type":"presence_request"}"#));
     assert_eq!(bench.told().len(), 1);
 }
 
@@ -369,7 +371,12 @@ async fn a_peer_that_floods_does_not_stop_the_clock() {
             let shard = tokio::task::spawn_local(Shard::run(0, node, handle.clone(), inbox));
             for socket in [silenced, flooded] {
                 let load = handle.load();
-                handle.tell(ShardInput::Upgraded { socket, leftover: Bytes::new(), load });
+                handle.tell(ShardInput::Upgraded {
+                    socket,
+                    codec: Codec::Json,
+                    leftover: Bytes::new(),
+                    load,
+                });
             }
             let closed = tokio::task::spawn_blocking(move || silent.assert_closed(CloseCode::HelloTimeout));
             closed.await.unwrap();
