@@ -1,7 +1,9 @@
 //! Loading a realm's state from pages that may stand at different positions.
 
+use std::collections::BTreeMap;
+
 use squall_protocol::link::{LogRange, PageCursor, RealmPage};
-use squall_protocol::{Position, Sequence, UserId, json};
+use squall_protocol::{Mark, Position, Sequence, UserId, json};
 
 use crate::realm_state::RealmState;
 
@@ -9,11 +11,12 @@ use crate::realm_state::RealmState;
 ///
 /// The state it ends with is exact at the newest page's position: replaying every change since the oldest
 /// page leaves each user and membership as its last change left it, and what did not change is as its page
-/// says.
+/// says. All of it must be of one history: each page's mark is compared with the log's.
 #[derive(Debug)]
 pub struct RealmLoader {
     state: Option<RealmState>,
-    oldest: Sequence,
+    /// Where the pages stand.
+    stands: BTreeMap<Sequence, Mark>,
     replayed: Sequence,
     cursor: Option<PageCursor>,
     paged: bool,
@@ -49,7 +52,7 @@ impl Default for RealmLoader {
     fn default() -> Self {
         Self {
             state: None,
-            oldest: Sequence(u64::MAX),
+            stands: BTreeMap::new(),
             replayed: Sequence::ZERO,
             cursor: None,
             paged: false,
@@ -82,8 +85,11 @@ impl RealmLoader {
             return Err(LoadError);
         }
         state.stand_at(newer(state.position(), page.as_of));
-        self.oldest = self.oldest.min(page.as_of.sequence);
-        self.replayed = self.oldest;
+        let Position { sequence, mark, .. } = page.as_of;
+        if *self.stands.entry(sequence).or_insert(mark) != mark {
+            return Err(LoadError);
+        }
+        self.replayed = self.stands.first_key_value().map_or(sequence, |(oldest, _)| *oldest);
         for row in &page.users {
             state.insert_user(row);
             self.last_heard.extend(row.last_heard_s.map(|at| (row.user.user_id, at)));
@@ -99,11 +105,13 @@ impl RealmLoader {
     pub fn handle_range(&mut self, range: &LogRange) -> Result<(), LoadError> {
         let state = self.state.as_mut().ok_or(LoadError)?;
         let upto = state.position();
-        if range.head.epoch != upto.epoch || range.records.is_empty() {
+        let is_of_pages = |sequence, mark| self.stands.get(&sequence).is_none_or(|page| Some(*page) == mark);
+        let goes_on = range.head.epoch == upto.epoch && is_of_pages(self.replayed, range.after_mark);
+        if !goes_on || range.records.is_empty() {
             return Err(LoadError);
         }
         for record in range.records.iter().take_while(|record| record.sequence <= upto.sequence) {
-            if record.sequence != self.replayed.next() {
+            if record.sequence != self.replayed.next() || !is_of_pages(record.sequence, Some(record.mark)) {
                 return Err(LoadError);
             }
             if record.changes_state {
@@ -155,7 +163,8 @@ mod tests {
     fn range(first: u64, events: &[Event], head: u64) -> LogRange {
         let records =
             (first..).zip(events).map(|(n, e)| EventRecord::new(Sequence(n), Mark(n as u32), e)).collect();
-        LogRange { head: at(head), floor: Sequence::ZERO, after_mark: None, records, changes: vec![] }
+        let after_mark = Some(Mark(first as u32 - 1));
+        LogRange { head: at(head), floor: Sequence::ZERO, after_mark, records, changes: vec![] }
     }
 
     #[test]
@@ -193,6 +202,33 @@ mod tests {
         let state = loader.finish().unwrap().state;
         assert_eq!(state.members(StreamId(7)).unwrap().iter().collect::<Vec<_>>(), [UserId(2)]);
         assert_eq!(state.position(), at(8));
+    }
+
+    #[test]
+    fn pages_of_two_histories_are_not_mixed() {
+        let loader = || {
+            let mut loader = RealmLoader::default();
+            loader.handle_page(page(5, Some("b"))).unwrap();
+            loader
+        };
+        let other = Position { mark: Mark(99), ..at(5) };
+        assert!(loader().handle_page(RealmPage { as_of: other, ..page(5, None) }).is_err());
+
+        let fact = Event::CredentialChanged { user_id: UserId(1) };
+        let facts = || range(6, &[fact.clone(), fact.clone(), fact.clone()], 8);
+        let loader = || {
+            let mut loader = loader();
+            loader.handle_page(page(8, None)).unwrap();
+            loader
+        };
+        assert!(loader().handle_range(&facts()).is_ok());
+        let gone = LogRange { after_mark: None, ..facts() };
+        assert!(loader().handle_range(&gone).is_err(), "nothing vouches for the first page");
+        let before = LogRange { after_mark: Some(Mark(99)), ..facts() };
+        assert!(loader().handle_range(&before).is_err(), "the first page is of another history");
+        let mut after = facts();
+        after.records[2].mark = Mark(99);
+        assert!(loader().handle_range(&after).is_err(), "the last page is of another history");
     }
 
     #[test]
