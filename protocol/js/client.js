@@ -1,6 +1,6 @@
-import { Backoff } from "./backoff.js";
+import { Bookmark } from "./bookmark.js";
 import { closeReason, reconnectAfter } from "./close_codes.js";
-import { jsonCodec } from "./codec_json.js";
+import { CodecChoice } from "./codec_choice.js";
 import { Connection } from "./connection.js";
 import { Deferred } from "./deferred.js";
 import { conversationKey } from "./destination.js";
@@ -10,6 +10,7 @@ import { ClosedError, MalformedError, TooLargeError } from "./errors.js";
 import { LineClock } from "./line_clock.js";
 import { Outbox } from "./outbox.js";
 import { Presence } from "./presence.js";
+import { RetryTimer } from "./retry_timer.js";
 import { freshSendId } from "./send_id.js";
 import { isKnownEvent } from "./server_message.js";
 import { TypingNotifier } from "./typing_notifier.js";
@@ -35,8 +36,9 @@ import { wellFormed, wellFormedDestination } from "./well_formed.js";
 export class SquallClient extends Emitter {
   #options;
   #environment;
-  #codec;
-  #backoff;
+  #codecs;
+  #bookmark;
+  #retryTimer;
   #outbox;
   #typingNotifier;
   #typingTracker;
@@ -49,34 +51,28 @@ export class SquallClient extends Emitter {
   #connection = null;
   /** @type {Welcome | null} */
   #welcome = null;
-  /** @type {Position | null} */
-  #position = null;
   /** @type {Status} */
   #status;
   /** @type {unknown} */
-  #retryTimer = null;
-  /** @type {unknown} */
   #goawayTimer = null;
-  /** Whether the wait before the next attempt was asked for by the server. */
-  #retryIsAsked = false;
   /** A resume that a reset may still take back. */
   #resumeIsFresh = false;
   /** Who waits for the next session. @type {Deferred<Welcome> | null} */
   #opening = null;
 
   /** Counts since the start. */
-  stats = { connections: 0, resumes: 0, resets: 0, reconnectAttempts: 0, events: 0, warnings: 0 };
+  stats = { connections: 0, resumes: 0, resets: 0, reconnectAttempts: 0, events: 0, receivedBytes: 0, warnings: 0 };
 
   /** @param {Options} options */
   constructor(options) {
     super();
     this.#options = options;
     this.#environment = environment(options.environment);
-    this.#codec = options.codec ?? jsonCodec;
+    this.#codecs = new CodecChoice(options.codec);
     this.#status = options.presence ?? "active";
-    this.#position = options.positionStore?.load() ?? null;
+    this.#bookmark = new Bookmark(options.positionStore);
+    this.#retryTimer = new RetryTimer(this.#environment, () => this.#retry());
     this.#clock = new LineClock(this.#environment);
-    this.#backoff = new Backoff(this.#environment.random);
     this.#outbox = new Outbox(this.#environment, (message) => this.#connection?.send(message));
     this.#typingNotifier = new TypingNotifier(this.#environment, (message) => this.#connection?.send(message));
     this.#typingTracker = new TypingTracker(this.#environment, (key) =>
@@ -103,7 +99,12 @@ export class SquallClient extends Emitter {
 
   /** The last place in the log that this client knows. */
   get position() {
-    return this.#position;
+    return this.#bookmark.position;
+  }
+
+  /** What this client and the server speak; null between connections. */
+  get subprotocol() {
+    return this.#connection?.subprotocol ?? null;
   }
 
   /** Who is there. */
@@ -123,7 +124,7 @@ export class SquallClient extends Emitter {
 
   /** Attempts since the last `welcome`. */
   get attempt() {
-    return this.#backoff.failures;
+    return this.#retryTimer.failures;
   }
 
   /** The time by the server's clock, in milliseconds since the Unix epoch. */
@@ -186,10 +187,18 @@ export class SquallClient extends Emitter {
     else this.#retry();
   }
 
+  /**
+   * Asks for another codec from the next connection on.
+   * @param {import("./client_types.js").CodecName | import("./types.js").Codec} codec
+   */
+  useCodec(codec) {
+    this.#codecs = new CodecChoice(codec);
+  }
+
   /** The network or the page is back: try now what would be tried later. */
   wake() {
     if (this.#state === "open") this.#connection?.probe();
-    else if (this.#state === "waiting" && !this.#retryIsAsked) this.#retry();
+    else if (this.#state === "waiting" && !this.#retryTimer.isAsked) this.#retry();
   }
 
   /**
@@ -199,7 +208,7 @@ export class SquallClient extends Emitter {
    * @param {string} content Markdown
    * @param {{sendId?: string}} [options] the id of an earlier try of the same message
    * @returns {Promise<{message_id: number, sequence: number}>} when it is committed; rejects with
-   *   RefusedError, TooLargeError, OutboxFullError or ClosedError
+   *   RefusedError, TooLargeError, UnsendableError, OutboxFullError or ClosedError
    */
   send(to, content, { sendId = this.freshSendId() } = {}) {
     this.#typingNotifier.sent();
@@ -274,14 +283,15 @@ export class SquallClient extends Emitter {
     let named = null;
     const connection = new Connection({
       url: this.#options.url,
-      codec: this.#codec,
+      codecs: this.#codecs,
       environment: this.#environment,
       hello: () => {
-        named = this.#position;
+        named = this.position;
         return this.#hello();
       },
       onWelcome: (welcome) => this.#handleWelcome(welcome, named === null),
       onMessage: (message) => this.#handleMessage(message),
+      onFrame: (bytes) => void (this.stats.receivedBytes += bytes),
       onMalformed: (error) => this.#warn(error),
       onDoubt: () => this.#ask(false),
       onEnd: (end) => this.#handleEnd(end),
@@ -294,7 +304,7 @@ export class SquallClient extends Emitter {
     return {
       type: "hello",
       token: this.#options.token,
-      ...(this.#position ? { position: this.#position } : {}),
+      ...(this.position ? { position: this.position } : {}),
       presence: this.#status,
       scope: this.#options.scope ?? "realm",
     };
@@ -306,9 +316,9 @@ export class SquallClient extends Emitter {
    */
   #handleWelcome(welcome, fresh) {
     this.#welcome = welcome;
-    this.#position = welcome.position;
+    this.#bookmark.set(welcome.position);
     this.#clock.set(welcome.time_ms);
-    this.#backoff.reset();
+    this.#retryTimer.reset();
     this.stats.connections += 1;
     this.#resumeIsFresh = !fresh;
     if (!fresh) this.stats.resumes += 1;
@@ -333,7 +343,7 @@ export class SquallClient extends Emitter {
   #leave() {
     this.#connection = null;
     this.#environment.clearTimeout(this.#goawayTimer);
-    this.#environment.clearTimeout(this.#retryTimer);
+    this.#retryTimer.cancel();
     this.#clock.forget();
     this.#outbox.pause();
     this.#typingNotifier.sent();
@@ -345,14 +355,11 @@ export class SquallClient extends Emitter {
 
   /** @param {import("./close_codes.js").Reconnect} reconnect */
   #retryAfter(reconnect) {
-    const retryMs = this.#backoff.next(reconnect);
-    this.#retryIsAsked = reconnect === "delay";
-    this.#retryTimer = this.#environment.setTimeout(() => this.#retry(), retryMs);
-    this.#setState("waiting", { retryMs });
+    this.#setState("waiting", { retryMs: this.#retryTimer.start(reconnect) });
   }
 
   #retry() {
-    this.#environment.clearTimeout(this.#retryTimer);
+    this.#retryTimer.cancel();
     this.stats.reconnectAttempts += 1;
     this.#open();
   }
@@ -416,12 +423,8 @@ export class SquallClient extends Emitter {
 
   /** @param {import("./types.js").EventMessage} message */
   #handleEvent({ sequence, mark, event }) {
-    const before = this.#position;
-    if (!before || sequence <= before.sequence) {
-      return this.#warn(new MalformedError(`event ${sequence} came after ${before?.sequence}`));
-    }
-    const position = { epoch: before.epoch, sequence, mark };
-    this.#position = position;
+    const position = this.#bookmark.advance({ sequence, mark });
+    if (!position) return this.#warn(new MalformedError(`event ${sequence} came after ${this.position?.sequence}`));
     this.#resumeIsFresh = false;
     this.stats.events += 1;
     if (isKnownEvent(event)) {
@@ -435,12 +438,11 @@ export class SquallClient extends Emitter {
   }
 
   /** @param {import("./types.js").PositionMessage} message */
-  #handlePosition({ epoch, sequence, mark }) {
-    if (!this.#position || epoch !== this.#position.epoch || sequence < this.#position.sequence) {
-      return this.#warn(new MalformedError(`position ${sequence} came after ${this.#position?.sequence}`));
-    }
-    this.#position = { epoch, sequence, mark };
-    this.emit("position", { position: this.#position });
+  #handlePosition(message) {
+    const position = this.#bookmark.follow(message);
+    if (!position)
+      return this.#warn(new MalformedError(`position ${message.sequence} came after ${this.position?.sequence}`));
+    this.emit("position", { position });
     this.#savePosition();
   }
 
@@ -449,7 +451,7 @@ export class SquallClient extends Emitter {
     if (this.#resumeIsFresh) this.stats.resumes -= 1;
     this.#resumeIsFresh = false;
     this.stats.resets += 1;
-    this.#position = message.position;
+    this.#bookmark.set(message.position);
     this.emit("reset", message);
     this.emit("position", { position: message.position });
     this.#savePosition();
@@ -509,9 +511,12 @@ export class SquallClient extends Emitter {
     if (this.#state === "closed") return Promise.reject(new ClosedError(1000, "the client is closed"));
     // The server ends the connection over a message too long, and would again after each reconnect.
     const bytesMax = this.#welcome?.frame_bytes_max ?? FRAME_BYTES_MAX;
-    const encoded = this.#codec.encode(message);
-    const bytes = typeof encoded === "string" ? new TextEncoder().encode(encoded).length : encoded.length;
-    if (bytes > bytesMax) return Promise.reject(new TooLargeError(bytes, bytesMax));
+    try {
+      const bytes = this.#codecs.bytesMax(message);
+      if (bytes > bytesMax) throw new TooLargeError(bytes, bytesMax);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     return this.#outbox.add(message);
   }
 
@@ -521,9 +526,8 @@ export class SquallClient extends Emitter {
   }
 
   #savePosition() {
-    if (!this.#position || !this.#options.positionStore) return;
     try {
-      this.#options.positionStore.save(this.#position);
+      this.#bookmark.save();
     } catch (error) {
       this.#warn(/** @type {Error} */ (error)); // a full disk is no reason to stop listening
     }

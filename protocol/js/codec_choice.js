@@ -2,13 +2,14 @@ import { bincodeCodec } from "./codec_bincode.js";
 import { jsonCodec } from "./codec_json.js";
 import { frameBytes } from "./frame_bytes.js";
 
+/** @typedef {import("./client_types.js").CodecName} CodecName */
 /** @typedef {import("./types.js").Codec} Codec */
 
 /** The codecs that a client offers, the wanted one first; the server takes the first that it knows. */
 export class CodecChoice {
   #codecs;
 
-  /** @param {"json" | "bincode" | Codec} [wanted] */
+  /** @param {CodecName | Codec} [wanted] */
   constructor(wanted = "json") {
     const codecs = typeof wanted === "object" ? [wanted] : OFFERS.get(wanted);
     if (!codecs) throw new TypeError(`no codec ${wanted}: there are ${[...OFFERS.keys()].join(", ")}`);
@@ -37,7 +38,7 @@ export class CodecChoice {
   }
 }
 
-/** All servers know JSON, so that it is what to fall back to and needs nothing to do so. @type {Map<string, Codec[]>} */
+/** All servers know JSON: it is what to fall back to. @type {Map<string, Codec[]>} */
 const OFFERS = new Map([
   ["json", [jsonCodec]],
   ["bincode", [bincodeCodec, jsonCodec]],

@@ -1,4 +1,5 @@
-import { MalformedError } from "./errors.js";
+import { MalformedError, UnsendableError } from "./errors.js";
+import { frameBytes } from "./frame_bytes.js";
 import { Watchdog } from "./watchdog.js";
 
 /** @typedef {import("./environment.js").Environment} Environment */
@@ -15,6 +16,7 @@ import { Watchdog } from "./watchdog.js";
 /** One WebSocket from its opening to its end: hello, welcome, messages, liveness. It ends once. */
 export class Connection {
   #options;
+  #codec;
   #socket;
   #watchdog;
   /** @type {Welcome | null} */
@@ -26,12 +28,13 @@ export class Connection {
   /**
    * @param {object} options
    * @param {string} options.url
-   * @param {import("./types.js").Codec} options.codec
+   * @param {import("./codec_choice.js").CodecChoice} options.codecs
    * @param {() => ClientMessage} options.hello made when the socket is open
    * @param {Environment} options.environment
    * @param {(welcome: Welcome) => void} options.onWelcome
    * @param {(message: ServerMessage) => void} options.onMessage any other message of a kind that is known
-   * @param {(error: MalformedError) => void} options.onMalformed a message was dropped
+   * @param {(bytes: number) => void} options.onFrame one came that was readable
+   * @param {(error: MalformedError | UnsendableError) => void} options.onMalformed a message was dropped
    * @param {() => void} options.onDoubt ask the server for a sign of life
    * @param {(end: End) => void} options.onEnd
    */
@@ -41,9 +44,10 @@ export class Connection {
       onDoubt: () => options.onDoubt(),
       onDead: () => this.#giveUp("nothing heard from the server"),
     });
-    this.#socket = new options.environment.WebSocket(options.url, [options.codec.subprotocol]);
+    this.#codec = options.codecs.taken(undefined);
+    this.#socket = new options.environment.WebSocket(options.url, options.codecs.subprotocols);
     this.#socket.binaryType = "arraybuffer";
-    this.#socket.onopen = () => this.#transmit(options.hello());
+    this.#socket.onopen = () => this.#handleOpen();
     this.#socket.onmessage = (event) => this.#handleFrame(event.data);
     this.#socket.onclose = (event) => this.#end(event.code, event.reason);
     this.#socket.onerror = () => {}; // a close event with the code follows
@@ -53,6 +57,11 @@ export class Connection {
   /** The session's terms; null before it is open. */
   get welcome() {
     return this.#welcome;
+  }
+
+  /** What the server took of what was offered; before it did, what is wanted. */
+  get subprotocol() {
+    return this.#codec.subprotocol;
   }
 
   /**
@@ -75,9 +84,26 @@ export class Connection {
     this.#socket.close(1000, "");
   }
 
-  /** @param {ClientMessage | import("./types.js").WriteMessage} message */
+  #handleOpen() {
+    this.#codec = this.#options.codecs.taken(this.#socket.protocol);
+    if (this.#transmit(this.#options.hello())) return;
+    this.#socket.close(1000, "");
+    this.#end(4400, "hello has a value that the protocol has no form for");
+  }
+
+  /**
+   * @param {ClientMessage | import("./types.js").WriteMessage} message
+   * @returns whether it has a form
+   */
   #transmit(message) {
-    this.#socket.send(this.#options.codec.encode(message));
+    try {
+      this.#socket.send(this.#codec.encode(message));
+      return true;
+    } catch (error) {
+      if (!(error instanceof UnsendableError)) throw error;
+      this.#options.onMalformed(error);
+      return false;
+    }
   }
 
   /** @param {string | ArrayBuffer} data */
@@ -86,12 +112,13 @@ export class Connection {
     if (this.#welcome) this.#watchdog.heard();
     let message;
     try {
-      message = this.#options.codec.decode(data);
+      message = this.#codec.decode(data);
     } catch (error) {
       if (!(error instanceof MalformedError)) throw error;
       this.#options.onMalformed(error);
       return;
     }
+    this.#options.onFrame(frameBytes(data));
     if (message) this.#handleMessage(message);
   }
 

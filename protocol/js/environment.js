@@ -14,6 +14,7 @@
  *
  * @typedef {object} SocketLike the part of a WebSocket that is used
  * @property {string} binaryType
+ * @property {string} [protocol] the subprotocol that the server took, once open
  * @property {((event: any) => void) | null} onopen
  * @property {((event: {data: any}) => void) | null} onmessage
  * @property {((event: {code: number, reason: string}) => void) | null} onclose

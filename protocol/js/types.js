@@ -86,7 +86,7 @@
  *
  * @typedef {object} Codec how messages become WebSocket frames
  * @property {string} subprotocol its name in Sec-WebSocket-Protocol
- * @property {(message: ClientMessage | WriteMessage) => string | Uint8Array} encode
+ * @property {(message: ClientMessage | WriteMessage) => string | Uint8Array} encode throws UnsendableError
  * @property {(data: string | ArrayBuffer) => ServerMessage | null} decode null for a kind that this
  *   client does not know; throws MalformedError
  */

@@ -18,10 +18,11 @@ const STEPS = 120;
 
 /** One run: a realm that lives, a line that breaks, a client that looks here and there. */
 class Run {
-  constructor(seed) {
+  constructor(seed, codec) {
     this.random = seeded(seed);
     this.model = new ModelRealm(seeded(seed + 1_000_000));
-    this.client = new SquallClient({ url: "ws://model/ws", token: "key", environment: this.model.environment() });
+    const environment = this.model.environment();
+    this.client = new SquallClient({ url: "ws://model/ws", token: "key", codec, environment });
     this.realm = new Realm(this.client, this.model.api());
     this.realm.wantTopics();
     this.watched = new Set();
@@ -120,21 +121,24 @@ async function checkConversation(run, place) {
     assert.deepEqual([state, error?.code], ["failed", "forbidden"]);
 }
 
-test(`in ${RUNS} lives of ${STEPS} steps nothing is lost, doubled or reordered`, async () => {
-  let resets = 0;
-  for (let seed = 1; seed <= RUNS; seed += 1) {
-    const run = new Run(seed);
-    await run.live();
-    try {
-      await check(run);
-    } catch (error) {
-      error.message = `seed ${seed}: ${error.message}`;
-      throw error;
+for (const codec of ["json", "bincode"]) {
+  test(`in ${RUNS} lives of ${STEPS} steps in ${codec} nothing is lost, doubled or reordered`, async () => {
+    let resets = 0;
+    for (let seed = 1; seed <= RUNS; seed += 1) {
+      const run = new Run(seed, codec);
+      await run.live();
+      try {
+        assert.equal(run.client.subprotocol, `squall.v1.${codec}`);
+        await check(run);
+      } catch (error) {
+        error.message = `seed ${seed}: ${error.message}`;
+        throw error;
+      }
+      resets += run.model.resets;
+      run.client.close();
+      run.realm.stop();
+      await settled();
     }
-    resets += run.model.resets;
-    run.client.close();
-    run.realm.stop();
-    await settled();
-  }
-  assert.ok(resets > RUNS, "the lives were too quiet to show anything");
-});
+    assert.ok(resets > RUNS, "the lives were too quiet to show anything");
+  });
+}

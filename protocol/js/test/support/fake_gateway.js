@@ -1,4 +1,5 @@
 import { FakeClock, settled } from "./fake_clock.js";
+import { gatewayCodecs } from "./gateway_codecs.js";
 
 export const POSITION = { epoch: 5511, sequence: 42, mark: 7 };
 
@@ -7,6 +8,8 @@ export class FakeGateway {
   clock = new FakeClock();
   /** @type {FakeSocket[]} */
   sockets = [];
+  /** The subprotocols that it knows. */
+  subprotocols = Object.keys(gatewayCodecs);
   /** What `random` gives next. */
   random = 0.5;
   network = new EventTarget();
@@ -19,7 +22,7 @@ export class FakeGateway {
       ...this.clock,
       WebSocket: class extends FakeSocket {
         constructor(url, subprotocols) {
-          super(url, subprotocols);
+          super(url, subprotocols, gateway.subprotocols);
           gateway.sockets.push(this);
         }
       },
@@ -76,15 +79,21 @@ class FakeSocket {
   onmessage = null;
   onclose = null;
   onerror = null;
+  #taken;
 
-  constructor(url, subprotocols) {
+  constructor(url, subprotocols, known) {
     this.url = url;
     this.subprotocols = subprotocols;
+    this.#taken = subprotocols.find((subprotocol) => known.includes(subprotocol));
+  }
+
+  get protocol() {
+    return this.readyState === 0 ? "" : this.#taken;
   }
 
   send(data) {
     if (this.readyState !== 1) throw new Error("not open");
-    this.sent.push(JSON.parse(data));
+    this.sent.push(gatewayCodecs[this.#taken].decode(data));
   }
 
   close(code) {
@@ -100,7 +109,7 @@ class FakeSocket {
   }
 
   say(message) {
-    this.onmessage?.({ data: JSON.stringify(message) });
+    this.onmessage?.({ data: gatewayCodecs[this.#taken].encode(message) });
   }
 
   frame(data) {

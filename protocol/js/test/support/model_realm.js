@@ -1,6 +1,7 @@
 import { environment } from "../../environment.js";
 import { ApiError } from "../../errors.js";
 import { FakeClock } from "./fake_clock.js";
+import { gatewayCodecs } from "./gateway_codecs.js";
 
 const EPOCH = 77;
 
@@ -154,8 +155,8 @@ export class ModelRealm {
     let bytes = 0;
     return environment({
       WebSocket: class extends ModelSocket {
-        constructor() {
-          super(realm);
+        constructor(_url, [subprotocol]) {
+          super(realm, subprotocol);
         }
       },
       now: this.clock.now,
@@ -243,15 +244,17 @@ class ModelSocket {
   #arrivesAt = 0;
   #leavesAt = 0;
 
-  constructor(realm) {
+  constructor(realm, subprotocol) {
     this.#realm = realm;
+    this.protocol = subprotocol;
     realm.clock.setTimeout(() => this.onopen?.({}), 10);
   }
 
-  send(text) {
+  send(data) {
     const { clock, random } = this.#realm;
     this.#leavesAt = Math.max(this.#leavesAt, clock.now() + Math.floor(random() * 50));
-    clock.setTimeout(() => !this.#isOver && this.#handle(JSON.parse(text)), this.#leavesAt - clock.now());
+    const message = gatewayCodecs[this.protocol].decode(data);
+    clock.setTimeout(() => !this.#isOver && this.#handle(message), this.#leavesAt - clock.now());
   }
 
   close() {
@@ -297,6 +300,10 @@ class ModelSocket {
       time_ms: realm.clock.now(),
       heartbeat_ms: 25_000,
       timeout_ms: 10_000,
+      resume_window_s: 86_400,
+      presence_error_max_ms: 55_000,
+      frame_bytes_max: 65_536,
+      content_chars_max: 10_000,
       sends_in_flight_max: 4,
     });
     this.#followed = start.sequence;
@@ -331,7 +338,7 @@ class ModelSocket {
   #say(message) {
     const { clock, random } = this.#realm;
     this.#arrivesAt = Math.max(this.#arrivesAt, clock.now() + Math.floor(random() * 120));
-    const data = JSON.stringify(message);
+    const data = gatewayCodecs[this.protocol].encode(message);
     clock.setTimeout(() => !this.#isOver && this.onmessage?.({ data }), this.#arrivesAt - clock.now());
   }
 }
