@@ -27,7 +27,7 @@ class Server:
         if not binary:
             raise RuntimeError("SQUALL_GATEWAY must name the gateway's binary: run `make test-python`")
         addresses = ["--listen", self.listen, "--admin-listen", self.admin, "--data-dir", self.data]
-        command = [binary, *addresses, *self.options]
+        command = [binary, *addresses, "--log", "warn", *self.options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
         found = {}
         for line in self.process.stdout:

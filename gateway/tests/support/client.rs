@@ -356,6 +356,16 @@ impl Client {
         self.events.drain(..).collect()
     }
 
+    /// The typing notices that were read and not yet asked for.
+    pub(crate) fn take_typing(&mut self) -> Vec<Typing> {
+        self.typing.drain(..).collect()
+    }
+
+    /// What became of a send, as far as it was read.
+    pub(crate) fn take_outcome(&mut self, send_id: &SendId) -> Option<Outcome> {
+        self.outcomes.remove(send_id)?.into_iter().next()
+    }
+
     /// The contents of all messages up to the end of the connection.
     pub(crate) async fn messages_to_the_end(&mut self) -> Vec<String> {
         self.expect_broken().await;

@@ -165,6 +165,7 @@ async fn spawn(
     let mut child = Command::new(env!("CARGO_BIN_EXE_gateway"))
         .args(["--listen", &listen.to_string(), "--admin-listen", &admin.to_string(), "--data-dir"])
         .arg(data.path())
+        .args(["--log", "warn"])
         .args(options)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

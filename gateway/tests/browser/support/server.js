@@ -42,7 +42,7 @@ export class Server {
     if (!binary) throw new Error("SQUALL_GATEWAY must name the gateway's binary: run `make test-browser`");
     await access(binary);
     const listen = ["--listen", `127.0.0.1:${this.#port}`, "--admin-listen", `127.0.0.1:${this.#adminPort}`];
-    const args = [...listen, "--data-dir", this.data, "--rate-limit", "0", ...this.#options];
+    const args = [...listen, "--data-dir", this.data, "--log", "warn", "--rate-limit", "0", ...this.#options];
     this.#process = spawn(binary, args, { stdio: ["ignore", "pipe", "inherit"] });
     this.#exited = once(this.#process, "exit");
     for await (const line of createInterface({ input: this.#process.stdout })) {
