@@ -11,8 +11,10 @@
 )]
 
 mod cast;
+mod columns;
 mod entitlement;
 mod findings;
+mod messages;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "the vocabulary is shared: this test uses a part of it")]
 mod support;
