@@ -11,6 +11,7 @@ import { Sidebar } from "./sidebar.js";
 import { StatusPanel } from "./status_panel.js";
 import { StreamDialogs } from "./stream_dialogs.js";
 
+/** @typedef {import("/protocol/js/client_types.js").CodecName} CodecName */
 /** @typedef {import("/protocol/js/realm_state.js").Change} Change */
 /** @typedef {import("/protocol/js/types.js").Destination} Destination */
 /** @typedef {import("./sign_in.js").Account} Account */
@@ -38,11 +39,12 @@ export class App {
   /**
    * @param {HTMLElement} root
    * @param {Account} account
+   * @param {CodecName} codec
    * @param {{onLeave: () => void}} calls
    */
-  constructor(root, account, { onLeave }) {
+  constructor(root, account, codec, { onLeave }) {
     this.#root = root;
-    const session = new Session(account);
+    const session = new Session(account, codec);
     this.#session = session;
     const open = (/** @type {Destination} */ to) => this.#open(to);
     this.#activity = new Activity((status) => session.client.setStatus(status));
@@ -62,7 +64,7 @@ export class App {
     this.#view = new ConversationView(session, { onRead: () => this.#renderLists() });
     this.#composer = new Composer(session, { open, onSent: () => this.#view.toNewest() });
     this.#people = new People(session, { open });
-    this.#status = new StatusPanel(session);
+    this.#status = new StatusPanel(session, (codec) => this.#useCodec(codec));
     this.#shell = this.#makeShell();
   }
 
@@ -103,8 +105,13 @@ export class App {
     this.#session.client.close();
   }
 
-  /** The address names another conversation. @param {Destination | null} to */
-  go(to) {
+  /**
+   * The address names another conversation, or another codec.
+   * @param {Destination | null} to
+   * @param {CodecName | null} codec
+   */
+  go(to, codec) {
+    if (codec !== null && codec !== this.#session.codec) this.#useCodec(codec);
     if (to) this.#open(to);
   }
 
@@ -130,9 +137,8 @@ export class App {
       if (before && session.client.userId !== null) session.realm.unwatch(before);
       session.to = to;
       if (session.client.userId !== null) this.#watch(to);
-      const hash = formatRoute({ user: session.account.name, to });
       // The first conversation opens by itself: going back must not lead to where it opens again.
-      if (location.hash !== hash) history[before ? "pushState" : "replaceState"](null, "", hash);
+      this.#showRoute(before ? "pushState" : "replaceState");
       this.#composer.handleMove();
     }
     this.#toggle(null);
@@ -156,6 +162,20 @@ export class App {
     if (stream && session.realm.topics(stream.stream_id)) {
       this.#open({ stream_id: stream.stream_id, topic: session.topics(stream.stream_id)[0]?.name ?? "" });
     }
+  }
+
+  /** @param {CodecName} codec */
+  #useCodec(codec) {
+    this.#session.useCodec(codec);
+    this.#showRoute("replaceState");
+    this.#renderStatus();
+  }
+
+  /** Has the address say where one is. @param {"pushState" | "replaceState"} how */
+  #showRoute(how) {
+    const { account, to, codec } = this.#session;
+    const hash = formatRoute({ user: account.name, to, codec: codec === "json" ? null : codec });
+    if (location.hash !== hash) history[how](null, "", hash);
   }
 
   /** @param {number} streamId */

@@ -1,8 +1,10 @@
+/** @typedef {import("/protocol/js/client_types.js").CodecName} CodecName */
 /** @typedef {import("/protocol/js/types.js").Destination} Destination */
 
 /**
- * What the address says: `#user=ada&stream=1&topic=lunch`, `#user=ada&direct=3,5`.
- * @typedef {{user: string | null, to: Destination | null}} Route
+ * What the address says: `#user=ada&stream=1&topic=lunch`, `#user=ada&direct=3,5&codec=bincode`.
+ * An address without a codec leaves it as it is.
+ * @typedef {{user: string | null, to: Destination | null, codec: CodecName | null}} Route
  */
 
 /**
@@ -11,14 +13,19 @@
  */
 export function parseRoute(hash) {
   const fields = new URLSearchParams(hash.replace(/^#/, ""));
-  return { user: fields.get("user"), to: destination(fields) };
+  const codec = fields.get("codec");
+  return {
+    user: fields.get("user"),
+    to: destination(fields),
+    codec: codec === "json" || codec === "bincode" ? codec : null,
+  };
 }
 
 /**
  * @param {Route} route
  * @returns {string}
  */
-export function formatRoute({ user, to }) {
+export function formatRoute({ user, to, codec }) {
   const fields = new URLSearchParams();
   if (user !== null) fields.set("user", user);
   if (to && "user_ids" in to) fields.set("direct", to.user_ids.join(","));
@@ -26,6 +33,7 @@ export function formatRoute({ user, to }) {
     fields.set("stream", String(to.stream_id));
     fields.set("topic", to.topic);
   }
+  if (codec !== null) fields.set("codec", codec);
   return `#${fields}`;
 }
 

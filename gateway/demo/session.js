@@ -4,6 +4,7 @@ import { conversationKey, directUsers } from "/protocol/js/destination.js";
 import { Realm } from "/protocol/js/realm.js";
 import { Unread } from "./unread.js";
 
+/** @typedef {import("/protocol/js/client_types.js").CodecName} CodecName */
 /** @typedef {import("/protocol/js/types.js").Destination} Destination */
 /** @typedef {import("/protocol/js/types.js").User} User */
 /** @typedef {import("./sign_in.js").Account} Account */
@@ -13,15 +14,31 @@ export class Session {
   /** The conversation that is shown. @type {Destination | null} */
   to = null;
 
-  /** @param {Account} account */
-  constructor(account) {
+  /**
+   * @param {Account} account
+   * @param {CodecName} codec
+   */
+  constructor(account, codec) {
     this.account = account;
+    /** The codec that is asked for. */
+    this.codec = codec;
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const presence = document.visibilityState === "visible" ? "active" : "idle";
-    this.client = new SquallClient({ url: `${scheme}//${location.host}/ws`, token: account.key, presence });
+    const url = `${scheme}//${location.host}/ws`;
+    this.client = new SquallClient({ url, token: account.key, presence, codec });
     this.api = new Api({ base: "/api/v1", email: account.email, key: account.key });
     this.realm = new Realm(this.client, this.api);
     this.unread = new Unread(this.realm, () => this.client.userId);
+  }
+
+  /**
+   * Goes on in another codec, where the line is.
+   * @param {CodecName} codec
+   */
+  useCodec(codec) {
+    this.codec = codec;
+    this.client.useCodec(codec);
+    this.client.reconnect();
   }
 
   get ownId() {

@@ -1,8 +1,10 @@
 import { closeReason } from "/protocol/js/close_codes.js";
+import { CodecSwitch } from "./codec_switch.js";
 import { fill, h, setData } from "./dom.js";
-import { formatLatency, formatNumber, formatSpan } from "./format.js";
+import { formatBytes, formatLatency, formatNumber, formatSpan } from "./format.js";
 import { icon } from "./icons.js";
 
+/** @typedef {import("/protocol/js/client_types.js").CodecName} CodecName */
 /** @typedef {import("./session.js").Session} Session */
 
 /** What the line is doing: for those who want to see it work. */
@@ -11,6 +13,7 @@ export class StatusPanel {
   #lamp = h("span", { class: "lamp" });
   #state = h("span", { class: "status-words" });
   #values;
+  #codec;
   #cut;
   /** When the next attempt is due. @type {number | null} */
   #retryAt = null;
@@ -18,9 +21,13 @@ export class StatusPanel {
   /** @type {Error | null} */
   #closedBy = null;
 
-  /** @param {Session} session */
-  constructor(session) {
+  /**
+   * @param {Session} session
+   * @param {(codec: CodecName) => void} onCodec
+   */
+  constructor(session, onCodec) {
     this.#session = session;
+    this.#codec = new CodecSwitch(session, onCodec);
     const row = (/** @type {string} */ name, /** @type {string} */ label) => {
       const value = h("dd", { data: { testid: `stat-${name}` } });
       return { name, value, element: h("div", {}, h("dt", {}, label), value) };
@@ -32,6 +39,7 @@ export class StatusPanel {
       row("ping", "Round trip"),
       row("ack", "Send to stored"),
       row("events", "Events"),
+      row("received", "Received"),
       row("resumes", "Resumes"),
       row("resets", "Resets"),
       row("attempts", "Reconnects tried"),
@@ -52,6 +60,7 @@ export class StatusPanel {
       h(
         "dl",
         {},
+        h("div", {}, h("dt", {}, "Codec"), h("dd", {}, this.#codec.element)),
         rows.map(({ element }) => element),
       ),
     );
@@ -73,12 +82,14 @@ export class StatusPanel {
     );
     this.#cut.title = client.state === "open" ? "Drop the connection to see it come back" : "Connect now";
     this.#cut.disabled = client.state === "connecting" || client.state === "new";
+    this.#codec.render();
     this.#put("epoch", position ? String(position.epoch) : "–");
     this.#put("sequence", position ? formatNumber(position.sequence) : "–");
     this.#put("mark", position ? position.mark.toString(16).padStart(8, "0") : "–");
     this.#put("ping", formatLatency(client.state === "open" ? client.latency.pingMs : null));
     this.#put("ack", formatLatency(client.latency.ackMs));
     this.#put("events", formatNumber(stats.events));
+    this.#put("received", formatBytes(stats.receivedBytes));
     this.#put("resumes", formatNumber(stats.resumes));
     this.#put("resets", formatNumber(stats.resets));
     this.#put("attempts", formatNumber(stats.reconnectAttempts));

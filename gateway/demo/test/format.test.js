@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { formatAgo, formatDay, formatLatency, formatSpan } from "../format.js";
+import { formatAgo, formatBytes, formatDay, formatLatency, formatSpan } from "../format.js";
 import { formatRoute, parseRoute } from "../route.js";
 
 const NOW = new Date(2026, 5, 17, 12, 0).getTime();
@@ -29,17 +29,28 @@ test("latencies and spans", () => {
   assert.deepEqual([-5, 59_999, 61_000, 2 * HOUR + 5 * MINUTE].map(formatSpan), ["0 s", "59 s", "1 min", "2 h 5 min"]);
 });
 
+test("bytes", () => {
+  const sizes = [0, 999, 1_000, 84_917, 999_949, 999_950, 12_345_678];
+  assert.deepEqual(sizes.map(formatBytes), ["0 B", "999 B", "1.0 kB", "84.9 kB", "999.9 kB", "1.0 MB", "12.3 MB"]);
+});
+
 test("an address names a user and a conversation, and nothing else gets in", () => {
   for (const route of [
-    { user: null, to: null },
-    { user: "ada", to: null },
-    { user: "ada@demo.example", to: { stream_id: 1, topic: "50 % & more = #1" } },
-    { user: "ada", to: { stream_id: 1, topic: "" } },
-    { user: "ada", to: { user_ids: [3, 5] } },
+    { user: null, to: null, codec: null },
+    { user: "ada", to: null, codec: "json" },
+    { user: "ada@demo.example", to: { stream_id: 1, topic: "50 % & more = #1" }, codec: null },
+    { user: "ada", to: { stream_id: 1, topic: "" }, codec: "bincode" },
+    { user: "ada", to: { user_ids: [3, 5] }, codec: null },
   ]) {
     assert.deepEqual(parseRoute(formatRoute(route)), route);
   }
-  for (const hash of ["#user=ada&stream=x", "#user=ada&stream=-1", "#user=ada&direct=3,x", "#user=ada&direct="]) {
-    assert.deepEqual(parseRoute(hash), { user: "ada", to: null });
+  for (const hash of [
+    "#user=ada&stream=x",
+    "#user=ada&stream=-1",
+    "#user=ada&direct=3,x",
+    "#user=ada&direct=",
+    "#user=ada&codec=xml",
+  ]) {
+    assert.deepEqual(parseRoute(hash), { user: "ada", to: null, codec: null });
   }
 });

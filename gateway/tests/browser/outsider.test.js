@@ -11,7 +11,11 @@ let browser;
 before(async () => (browser = await launch()));
 after(() => browser?.close());
 
-test("a user outside the invite-only stream sees nothing of it: live, in a resume or by HTTP", async (t) => {
+for (const codec of ["json", "bincode"]) {
+  test(`a user outside the invite-only stream sees nothing of it in ${codec}: live, in a resume or by HTTP`, (t) => isKeptOut(t, codec));
+}
+
+async function isKeptOut(t, codec) {
   const relay = await Relay.start();
   t.after(() => relay.stop());
   const server = await Server.start(["--allow-origin", relay.url]);
@@ -19,7 +23,7 @@ test("a user outside the invite-only stream sees nothing of it: live, in a resum
   relay.targetPort = server.port;
   const [general, leads] = [await server.streamId("general"), await server.streamId("leads")];
   const ada = await ChatPage.open(browser, server.url, "ada", general, "open talk");
-  const emre = await ChatPage.open(browser, relay.url, "emre", general, "open talk");
+  const emre = await ChatPage.open(browser, relay.url, "emre", general, "open talk", { codec });
 
   const sayBoth = async (secret, open) => {
     await ada.go(leads, "plans");
@@ -51,7 +55,7 @@ test("a user outside the invite-only stream sees nothing of it: live, in a resum
   // The same call does show it to a member.
   assert.match((await server.get("bruno", "messages", { anchor: "newest", num_before: 100, num_after: 0, narrow: [["stream", "leads"]] })).text, /secret, live/);
   for (const chat of [ada, emre]) chat.isSound();
-});
+}
 
 test("an invited user sees the stream appear, and what is said from then on", async (t) => {
   const server = await Server.start();

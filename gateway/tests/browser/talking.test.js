@@ -14,7 +14,12 @@ test("two users talk while the server is killed and restarted: nothing missed, d
   const server = await Server.start();
   t.after(() => server.stop());
   const general = await server.streamId("general");
-  const [ada, bruno] = await Promise.all(["ada", "bruno"].map((name) => ChatPage.open(browser, server.url, name, general, "browsers")));
+  // One of them in each codec.
+  const codecs = { ada: "json", bruno: "bincode" };
+  const [ada, bruno] = await Promise.all(
+    Object.entries(codecs).map(([name, codec]) => ChatPage.open(browser, server.url, name, general, "browsers", { codec })),
+  );
+  for (const chat of [ada, bruno]) await chat.speaks(chat.codec);
   const said = { ada: [], bruno: [] };
   const say = async (chat, content) => {
     said[chat.name].push(content);
@@ -54,7 +59,31 @@ test("two users talk while the server is killed and restarted: nothing missed, d
   const ids = onAdas.map(({ id }) => id);
   assert.deepEqual(ids, [...ids].sort((a, b) => a - b), "in the order stored");
   assert.deepEqual(await server.contents("chidi", [["topic", "browsers"]]), contents, "as the history has it");
+  assert.equal(ada.binaryFrames, 0);
+  assert.equal(bruno.binaryFrames, bruno.frames.length);
   for (const chat of [ada, bruno]) chat.isSound();
+});
+
+test("a page changes its codec in the middle of a talk, and goes on where it was", async (t) => {
+  const server = await Server.start();
+  t.after(() => server.stop());
+  const chat = await ChatPage.open(browser, server.url, "ada", await server.streamId("general"), "switch");
+  await chat.speaks("json");
+  await chat.say("in JSON");
+  await chat.hears("in JSON");
+  await chat.page.getByTestId("codec-bincode").click();
+  await chat.speaks("bincode");
+  await chat.isConnected();
+  await chat.say("in bincode");
+  await chat.hears("in bincode");
+  assert.ok(chat.binaryFrames > 0);
+  assert.match(chat.page.url(), /codec=bincode/);
+  assert.equal(await chat.page.getByTestId("stat-resumes").textContent(), "1");
+  await chat.page.reload();
+  await chat.speaks("bincode");
+  await chat.hears("in bincode");
+  assert.deepEqual(await chat.contents(), ["in JSON", "in bincode"]);
+  chat.isSound();
 });
 
 test("a page that is loaded again shows the same messages", async (t) => {

@@ -10,8 +10,10 @@ const WAIT_MS_MAX = 60_000;
 
 /** The demo page of one user, in a browser context of its own. */
 export class ChatPage {
-  /** All that came over the page's WebSockets. @type {string[]} */
+  /** All that came over the page's WebSockets: texts as they are, and those in binary frames. @type {string[]} */
   frames = [];
+  /** How many of them were binary. */
+  binaryFrames = 0;
   /** Faults of the page's scripts. @type {Error[]} */
   faults = [];
 
@@ -21,22 +23,29 @@ export class ChatPage {
     this.name = name;
     page.setDefaultTimeout(WAIT_MS_MAX);
     page.on("pageerror", (error) => this.faults.push(error));
-    page.on("websocket", (socket) => socket.on("framereceived", ({ payload }) => this.frames.push(String(payload))));
+    page.on("websocket", (socket) => socket.on("framereceived", ({ payload }) => this.#keep(payload)));
   }
 
-  /** Opens the page as a demo user, in a topic. */
-  static async open(browser, url, name, streamId, topic) {
+  /** Opens the page as a demo user, in a topic. @param {{codec?: "json" | "bincode"}} [options] */
+  static async open(browser, url, name, streamId, topic, { codec } = {}) {
     const context = await browser.newContext();
     const chat = new ChatPage(await context.newPage(), name);
     chat.url = url;
+    chat.codec = codec;
     await chat.go(streamId, topic);
     return chat;
   }
 
   async go(streamId, topic) {
     const to = new URLSearchParams({ user: this.name, stream: String(streamId), topic });
+    if (this.codec) to.set("codec", this.codec);
     await this.page.goto(`${this.url}/#${to}`);
     await this.isConnected();
+  }
+
+  /** Waits until the page says that it speaks the codec. @param {"json" | "bincode"} codec */
+  async speaks(codec) {
+    await this.page.locator(`[data-testid="codec-${codec}"][aria-pressed="true"]`).waitFor({ state: "attached" });
   }
 
   /** Types into the composer and presses Enter. */
@@ -58,7 +67,10 @@ export class ChatPage {
   /** Waits until the message is shown as received. */
   async hears(content) {
     const row = this.page.locator('[data-testid="message"][data-state="received"]');
-    await row.filter({ has: this.page.getByText(content, { exact: true }) }).first().waitFor();
+    await row
+      .filter({ has: this.page.getByText(content, { exact: true }) })
+      .first()
+      .waitFor();
   }
 
   /** Every message on the page, top to bottom. @returns {Promise<Shown[]>} */
@@ -76,6 +88,11 @@ export class ChatPage {
 
   async contents() {
     return (await this.messages()).map(({ content }) => content);
+  }
+
+  #keep(payload) {
+    this.frames.push(String(payload));
+    if (typeof payload !== "string") this.binaryFrames += 1;
   }
 
   /** The page's scripts ran without a fault. */
