@@ -3,11 +3,14 @@
 //! [`ids`] and [`position`] name things; [`event`] and [`audience`] are the facts of a realm's log;
 //! [`client_message`] and [`server_message`] are what a client and a gateway say to each other
 //! (SPEC.md is their prose); a [`Codec`] writes them; [`link`] is what a gateway asks of a writer; [`frame`]
-//! is what travels on the bus. No I/O, no clock.
+//! is what travels on the bus. No I/O, no clock; but the feature `client` adds the module `client`,
+//! a user's connection to a gateway.
 #![forbid(unsafe_code)]
 
 pub mod audience;
 mod binary;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod client_message;
 pub mod close;
 pub mod codec;
