@@ -1,7 +1,6 @@
-import { ApiError } from "./errors.js";
 import { conversationKey, wholeDestination } from "./destination.js";
 import { Emitter } from "./emitter.js";
-import { Gate } from "./gate.js";
+import { Fetches } from "./fetches.js";
 import { Pending } from "./pending.js";
 import { RealmState } from "./realm_state.js";
 import { fetchState, sleep } from "./state_fetch.js";
@@ -42,19 +41,11 @@ export class Realm extends Emitter {
   #client;
   #api;
   #pending = new Pending();
-  #gate = new Gate(FETCHES_MAX);
+  #fetches = new Fetches();
   /** What is shown. @type {RealmState} */
   #shown = new RealmState(-1, { epoch: 0, sequence: 0, mark: 0 });
   /** What is being fetched and takes its place when it is whole. @type {RealmState | null} */
   #next = null;
-  /** Ends all fetches of the present life of the state. */
-  #abort = new AbortController();
-  /** @type {Map<string, Promise<void>>} */
-  #fetches = new Map();
-  /** Fetches that the API refused: not tried again by themselves. @type {Map<string, Error>} */
-  #refusals = new Map();
-  /** Events that may change what the API refuses. */
-  #stateEvents = 0;
   /** Conversations that somebody looks at. @type {Map<string, {to: Destination, count: number}>} */
   #watched = new Map();
   #topicsWanted = false;
@@ -156,7 +147,7 @@ export class Realm extends Emitter {
    * @param {string} key
    */
   refusal(key) {
-    return this.#refusals.get(key) ?? null;
+    return this.#fetches.refusal(key);
   }
 
   /**
@@ -164,7 +155,7 @@ export class Realm extends Emitter {
    * @param {string} key
    */
   isFetching(key) {
-    return this.#fetches.has(key);
+    return this.#fetches.underWay(key) !== null;
   }
 
   // What can be done.
@@ -184,7 +175,7 @@ export class Realm extends Emitter {
     const watched = this.#watched.get(key) ?? { to: wholeDestination(to, this.#ownId), count: 0 };
     watched.count += 1;
     this.#watched.set(key, watched);
-    this.#refusals.delete(key);
+    this.#fetches.forgive(key);
     this.#shown.conversation(to).watchers = watched.count;
     this.#fetchMissing();
   }
@@ -261,7 +252,7 @@ export class Realm extends Emitter {
   /** Lets go of the client; nothing changes here any more. */
   stop() {
     for (const off of this.#unlisten) off();
-    this.#abort.abort();
+    this.#fetches.stop();
   }
 
   get #ownId() {
@@ -275,17 +266,14 @@ export class Realm extends Emitter {
    * @param {number} afterMs wait before fetching
    */
   #begin(position, afterMs) {
-    this.#abort.abort();
-    this.#abort = new AbortController();
-    this.#fetches.clear();
-    this.#refusals.clear();
+    this.#fetches.restart();
     // Sequences of another life of the log say nothing in this one.
     if (position.epoch !== this.#shown.position.epoch) this.#pending.settle(Infinity);
     const next = new RealmState(this.#ownId, position);
     next.tape.hold();
     this.#next = next;
     this.#setStatus("loading");
-    const { signal } = this.#abort;
+    const { signal } = this.#fetches;
     this.#fetchAll(next, afterMs, signal).then(
       () => this.#show(next),
       (error) => {
@@ -338,10 +326,7 @@ export class Realm extends Emitter {
     if (event.kind === "message" && event.sender_id === this.#ownId && event.send_id) {
       this.#pending.store(event.send_id, event.message_id, sequence);
     }
-    if (event.kind !== "message") {
-      this.#stateEvents += 1;
-      this.#refusals.clear();
-    }
+    if (event.kind !== "message") this.#fetches.forgiveAll();
     if (this.#next) return;
     this.#settle();
     for (const change of changes) this.emit("change", change);
@@ -387,13 +372,13 @@ export class Realm extends Emitter {
   #missing(state) {
     const topics = this.#topicsWanted ? [...state.subscriptions.keys()] : [];
     const fetches = topics
-      .filter((streamId) => !state.topicsLoaded(streamId) && !this.#refusals.has(topicsKey(streamId)))
+      .filter((streamId) => !state.topicsLoaded(streamId) && !this.#fetches.refusal(topicsKey(streamId)))
       .map((streamId) => this.#fetchTopics(state, streamId));
     for (const [key, { to, count }] of this.#watched) {
       const conversation = state.conversation(to);
       conversation.watchers = count;
       const isKnown = "user_ids" in to || state.streams.has(to.stream_id);
-      if (isKnown && !conversation.loaded && !this.#refusals.has(key))
+      if (isKnown && !conversation.loaded && !this.#fetches.refusal(key))
         fetches.push(this.#fetchNewest(state, conversation));
     }
     return fetches;
@@ -444,30 +429,17 @@ export class Realm extends Emitter {
    * @returns {Promise<void>} never rejects: see `refusal`
    */
   #once(state, key, change, run) {
-    const known = this.#fetches.get(key);
+    const known = this.#fetches.underWay(key);
     if (known) return known;
-    const { signal } = this.#abort;
-    const floor = this.#client.position ?? state.position;
-    const stateEvents = this.#stateEvents;
+    const fetcher = this.#fetcher(this.#client.position ?? state.position, this.#fetches.signal);
     state.tape.hold();
-    const fetch = this.#gate
-      .run(() => run(this.#fetcher(floor, signal)))
-      .catch((error) => {
-        if (signal.aborted) return;
-        if (!(error instanceof ApiError)) throw error;
-        // A refusal has no as_of: one that events have overtaken says nothing, and is asked for again.
-        if (stateEvents === this.#stateEvents) this.#refusals.set(key, error);
-      })
-      .finally(() => {
-        state.tape.release();
-        if (signal.aborted) return;
-        this.#fetches.delete(key);
-        if (state !== this.#shown) return;
-        this.emit("change", change);
-        this.#fetchMissing();
-      });
-    this.#fetches.set(key, fetch);
-    return fetch;
+    const end = (/** @type {boolean} */ isOver) => {
+      state.tape.release();
+      if (isOver || state !== this.#shown) return;
+      this.emit("change", change);
+      this.#fetchMissing();
+    };
+    return this.#fetches.start(key, () => run(fetcher), end);
   }
 
   /**
@@ -504,5 +476,3 @@ const topicsKey = (streamId) => `topics:${streamId}`;
 const PAGE_COUNT = 50;
 /** How far back direct conversations are looked for. */
 const DIRECTS_COUNT = 200;
-/** Fetches at a time: a page beside them must not wait for a hundred topics. */
-const FETCHES_MAX = 4;
