@@ -21,8 +21,6 @@ pub struct Roster {
     live: HashMap<UserId, SmallVec<[SessionKey; 1]>>,
     connected: MemberSet,
     behind: HashMap<SessionKey, Behind>,
-    /// Scratch: the mask of each touched slot, zero between turns.
-    masks: Vec<u64>,
 }
 
 /// A session's slot in its shard; the generation tells it from earlier users of the slot.
@@ -93,13 +91,7 @@ impl Roster {
     /// Nobody, having had everything up to `cursor`.
     #[must_use]
     pub fn new(cursor: Sequence) -> Self {
-        Self {
-            cursor,
-            live: HashMap::new(),
-            connected: MemberSet::default(),
-            behind: HashMap::new(),
-            masks: Vec::new(),
-        }
+        Self { cursor, live: HashMap::new(), connected: MemberSet::default(), behind: HashMap::new() }
     }
 
     /// What every live session had last.
@@ -249,26 +241,25 @@ impl Roster {
         CatchUpStep::Events { events: visible, upto }
     }
 
-    /// Members ∧ connected, once for each distinct stamp.
-    fn address(&mut self, fan_out: &mut FanOut) {
-        let mut touched = Vec::new();
-        for (stamp, bits) in by_stamp(&fan_out.events) {
+    /// Members ∧ connected, once for each distinct stamp; what a session sees by several is put together.
+    fn address(&self, fan_out: &mut FanOut) {
+        let stamps = by_stamp(&fan_out.events);
+        let deliveries = &mut fan_out.deliveries;
+        for (stamp, bits) in &stamps {
             for user in self.connected.intersection(stamp).iter() {
-                for key in self.live.get(&user).into_iter().flatten() {
-                    let slot = key.slot as usize;
-                    if self.masks.len() <= slot {
-                        self.masks.resize(slot + 1, 0);
-                    }
-                    if self.masks[slot] == 0 {
-                        touched.push(*key);
-                    }
-                    self.masks[slot] |= bits;
-                }
+                deliveries.extend(self.live.get(&user).into_iter().flatten().map(|key| (*key, *bits)));
             }
         }
-        let masks = &mut self.masks;
-        let take = |key: SessionKey| (key, std::mem::take(&mut masks[key.slot as usize]));
-        fan_out.deliveries = touched.into_iter().map(take).collect();
+        if stamps.len() > 1 {
+            deliveries.sort_unstable();
+            deliveries.dedup_by(|(next, bits), (key, mask)| {
+                let same = next == key;
+                if same {
+                    *mask |= *bits;
+                }
+                same
+            });
+        }
     }
 
     fn go_live(&mut self, key: SessionKey, user: UserId) {
@@ -350,7 +341,6 @@ mod tests {
         deliveries.sort();
         assert_eq!(deliveries, [(key(5), 0b101), (key(6), 0b111), (key(7), 0b111)]);
         assert_eq!(roster.cursor(), Sequence(3));
-        assert!(roster.masks.iter().all(|mask| *mask == 0));
     }
 
     #[test]

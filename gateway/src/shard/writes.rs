@@ -38,9 +38,10 @@ impl Writes {
         self.in_flight = true;
         let batch: Vec<_> = self.waiting.drain(..self.waiting.len().min(BATCH_MAX)).collect();
         let requests = batch.iter().map(|(_, request)| request.clone()).collect();
-        let (written, shard) = (self.link.write(requests), self.shard.clone());
+        let (written, shard) = (tokio::spawn(self.link.write(requests)), self.shard.clone());
         tokio::task::spawn_local(async move {
-            let outcomes = written.await;
+            // A writer that panicked has not answered either; the next batch must leave all the same.
+            let outcomes = written.await.unwrap_or_default();
             shard.tell(ShardInput::Written(pair(batch, outcomes)));
         });
     }
