@@ -7,6 +7,7 @@
     reason = "these are tests, helpers and all: whatever else came has failed"
 )]
 
+mod broken_frames;
 mod drain;
 mod entitlement;
 mod liveness;

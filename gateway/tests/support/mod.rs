@@ -12,6 +12,7 @@ pub(crate) mod http;
 pub(crate) mod line;
 pub(crate) mod operator;
 pub(crate) mod presence_view;
+pub(crate) mod raw;
 pub(crate) mod server;
 pub(crate) mod zuliprc;
 
