@@ -142,7 +142,8 @@ fn encode_offline<E: Encoder>(
     let mut before = 0;
     for (user, heard_s) in offline {
         user.0.wrapping_sub(before).encode(encoder)?;
-        (as_of_ms / 1000).wrapping_sub(*heard_s).encode(encoder)?;
+        // Heard within this very second, by another clock reading: no age is negative.
+        (as_of_ms / 1000).saturating_sub(*heard_s).encode(encoder)?;
         before = user.0;
     }
     Ok(())
@@ -156,7 +157,7 @@ fn decode_offline<D: Decoder>(as_of_ms: u64, decoder: &mut D) -> Result<Vec<(Use
         decoder.unclaim_bytes_read(size_of::<(UserId, u64)>());
         before = before.wrapping_add(u32::decode(decoder)?);
         let ago_s = u64::decode(decoder)?;
-        offline.push((UserId(before), (as_of_ms / 1000).wrapping_sub(ago_s)));
+        offline.push((UserId(before), (as_of_ms / 1000).saturating_sub(ago_s)));
     }
     Ok(offline)
 }
