@@ -36,6 +36,8 @@ pub(crate) struct Run {
     /// From the scheduled send to its reading: half of the deliveries, and 99 of 100, were quicker.
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
+    /// Deliveries that came in one read with the one before.
+    pub(crate) together: usize,
     /// The most by which a send was later than scheduled.
     pub(crate) late_max: Duration,
     /// An event's frame on the wire.
@@ -57,6 +59,7 @@ struct Load {
     /// When each event was due.
     due: VecDeque<Instant>,
     delivered: usize,
+    together: usize,
     latencies_us: Vec<u32>,
     frame_bytes: usize,
 }
@@ -86,6 +89,7 @@ pub(crate) fn run(
         load_cpu: own_after - own_before,
         took,
         deliveries: load.delivered,
+        together: load.together,
         p50: percentile(50),
         p99: percentile(99),
         late_max,
@@ -110,6 +114,7 @@ impl Load {
             pong,
             due: VecDeque::new(),
             delivered: 0,
+            together: 0,
             latencies_us: Vec::new(),
             frame_bytes: 0,
         })
@@ -200,6 +205,7 @@ impl Load {
             joined.extend_from_slice(&self.buffer[..bytes]);
             joined.as_slice()
         };
+        let before = socket.events;
         while let Some(frame) = frames::first(rest) {
             if frame.payload.starts_with(frames::EVENT) {
                 let due = self.due.get(socket.events).context("an event that was not sent")?;
@@ -215,6 +221,7 @@ impl Load {
             rest = &rest[frame.bytes..];
         }
         socket.partial = rest.to_vec();
+        self.together += (socket.events - before).saturating_sub(1);
         Ok(())
     }
 }

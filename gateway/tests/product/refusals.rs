@@ -2,13 +2,15 @@
 
 use squall_protocol::client_message::{ClientMessage, Hello, Scope, Status};
 use squall_protocol::limits::FRAME_IN_BYTES_MAX;
-use squall_protocol::server_message::ErrorCode;
+use squall_protocol::server_message::{ErrorCode, ServerMessage};
 use squall_protocol::{CloseCode, json};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
 
 use crate::support::bystanders::Bystanders;
 use crate::support::http::{self, Answer};
+use crate::support::line::Received;
 use crate::support::server::Server;
+use crate::support::within;
 
 #[tokio::test]
 async fn a_peer_that_says_nothing_is_closed_with_4101() {
@@ -88,6 +90,63 @@ async fn text_that_is_not_utf_8_is_closed_with_1007() {
     let mut peer = server.client("chidi").await;
     peer.line().say_frame(Data::Text, [b'"', 0xc3, 0x28, b'"']).await;
     peer.assert_closed(CloseCode::InvalidData).await;
+    others.are_undisturbed().await;
+}
+
+#[tokio::test]
+async fn a_session_too_many_is_closed_with_4102() {
+    let server = Server::start_with(&["--sessions-per-user-max", "2"]).await;
+    let mut others = Bystanders::talking(&server).await;
+    let (first, _second) = (server.client("chidi").await, server.client("chidi").await);
+    let key = server.zuliprc("chidi").key;
+    let mut third = server.line().await;
+    third.say(&hello(&key)).await;
+    third.expect_error(ErrorCode::SessionsMax).await;
+    third.assert_closed(CloseCode::SessionsMax).await;
+    others.are_undisturbed().await;
+    // A place that is left can be taken again, once the server has seen it left.
+    first.disconnect();
+    within("room for a session", async {
+        loop {
+            let mut next = server.line().await;
+            next.say(&hello(&key)).await;
+            if let Received::Message(ServerMessage::Welcome(_)) = next.receive().await {
+                return;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_user_whose_key_was_changed_is_closed_with_4403() {
+    let server = Server::start().await;
+    let mut others = Bystanders::talking(&server).await;
+    let (mut phone, mut desk) = (server.client("chidi").await, server.client("chidi").await);
+    let old_key = server.zuliprc("chidi");
+    let new_key = server.change_key("Demo", &old_key.email).await;
+    phone.assert_closed(CloseCode::Revoked).await;
+    desk.assert_closed(CloseCode::Revoked).await;
+    let mut again = server.line().await;
+    again.say(&hello(&old_key.key)).await;
+    again.assert_closed(CloseCode::Unauthorized).await;
+    let mut with_the_new_one = server.line().await;
+    with_the_new_one.say(&hello(&new_key)).await;
+    let welcome = within("a welcome", with_the_new_one.receive()).await;
+    assert!(matches!(welcome, Received::Message(ServerMessage::Welcome(_))), "{welcome:?}");
+    others.are_undisturbed().await;
+}
+
+#[tokio::test]
+async fn a_deactivated_user_is_closed_with_4403() {
+    let server = Server::start().await;
+    let mut others = Bystanders::talking(&server).await;
+    let mut chidi = server.client("chidi").await;
+    let line =
+        serde_json::json!({ "realm": "Demo", "email": server.zuliprc("chidi").email, "is_active": false });
+    server.operate_well("PATCH", "users", &[line]).await;
+    chidi.assert_closed(CloseCode::Revoked).await;
+    assert_eq!(server.api("chidi").get("users/me", &[]).await.status, 401);
     others.are_undisturbed().await;
 }
 
