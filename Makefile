@@ -1,6 +1,6 @@
 # The two commands are `cargo run --release` (the product, also `make run`) and `make test`.
 
-.PHONY: help run test setup fmt lint conversation bench-fanout \
+.PHONY: help run test setup fmt lint conversation bench-fanout fuzz \
 	test-unit test-product test-browser test-python test-javascript
 
 help: ## this list
@@ -46,3 +46,19 @@ conversation: ## 2,000 messages through 200 breaking sockets and two kill -9, ea
 bench-fanout: ## CPU per delivery at 1,000 sockets beside a bare one-write-per-socket server
 	cargo build --release --package squall-gateway --bin gateway --example fanout_bench
 	@$${CARGO_TARGET_DIR:-target}/release/examples/fanout_bench
+
+# Longer, or some only: make fuzz SECONDS=600 TARGETS='inbound session'. What was found stays in
+# protocol/fuzz/corpus, an input that breaks a property in protocol/fuzz/artifacts. RUSTC_BOOTSTRAP lets the
+# stable compiler take the options of a fuzzer's build. No sanitizer: we have no `unsafe`, and go faster.
+fuzz: export RUSTC_BOOTSTRAP = 1
+fuzz: SECONDS ?= 60
+fuzz: TARGETS ?= $$(cargo fuzz list --fuzz-dir protocol/fuzz)
+fuzz: ## every fuzz target for a minute, from the committed seeds on
+	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
+	@cargo fuzz build --fuzz-dir protocol/fuzz --sanitizer none
+	@for target in $(TARGETS); do \
+		echo "== $$target, $(SECONDS) s"; mkdir -p protocol/fuzz/corpus/$$target; \
+		cargo fuzz run --fuzz-dir protocol/fuzz --sanitizer none $$target \
+			protocol/fuzz/corpus/$$target protocol/fuzz/seeds/$$target -- \
+			-max_total_time=$(SECONDS) -timeout=10 -verbosity=0 -print_final_stats=1 || exit 1; \
+	done
