@@ -48,6 +48,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let url = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
 
+    let admission = config.admission();
     let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
     let writing = Builder::new_multi_thread().worker_threads(1).thread_name("writer").enable_all().build()?;
     let writer = writing.block_on(open_writer(&config, &url, bus.clone()))?;
@@ -59,7 +60,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
         announce(&parts.node, admin.local_addr()?.port());
         let operators = serve_admin(admin, writer.admin());
         tokio::select! {
-            () = front::accept(&listener, &parts.shards) => {}
+            () = front::accept(&listener, &parts.shards, &admission) => {}
             () = operators => {}
             () = signals.recv() => {}
         }

@@ -9,6 +9,8 @@ use clap::Parser;
 use squall_hub::presence::{Times, TimesConfig};
 use squall_protocol::limits;
 
+use crate::admission::{Admission, sockets_allowed};
+
 /// Squall: a WebSocket-first real-time gateway.
 ///
 /// Started without a writer of its own elsewhere, it is all of Squall in one process: gateway, writer,
@@ -47,6 +49,15 @@ pub(crate) struct Config {
     /// Sessions one user may have at once on this node; one more is closed with 4102.
     #[arg(long, env = "SQUALL_SESSIONS_PER_USER_MAX", default_value_t = 100)]
     pub(crate) sessions_per_user_max: u32,
+
+    /// Sockets at once; one more is answered 503 [default: the process's limit of descriptors, less 128].
+    #[arg(long, env = "SQUALL_SOCKETS_MAX")]
+    pub(crate) sockets_max: Option<NonZeroUsize>,
+
+    /// Sockets one address may have at once, one more is answered 429; 0: no limit, for behind a proxy all
+    /// clients share its address.
+    #[arg(long, env = "SQUALL_SOCKETS_PER_ADDRESS_MAX", default_value_t = 0)]
+    pub(crate) sockets_per_address_max: u32,
 
     /// How long a client may be away and still resume: how long events stay in the log.
     #[arg(long, env = "SQUALL_RESUME_WINDOW", default_value = "24h", value_parser = humantime::parse_duration)]
@@ -94,6 +105,12 @@ impl Config {
             heartbeat: self.heartbeat,
             timeout: self.heartbeat_timeout,
         })?)
+    }
+
+    /// Who gets a socket.
+    pub(crate) fn admission(&self) -> Admission {
+        let sockets_max = self.sockets_max.map_or_else(sockets_allowed, NonZeroUsize::get);
+        Admission::new(sockets_max, self.sockets_per_address_max)
     }
 
     /// How many shards there are.

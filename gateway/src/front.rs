@@ -1,12 +1,18 @@
-//! The front: accepts sockets and gives each to the shard that holds the fewest.
+//! The front: accepts sockets and gives each to the shard that holds the fewest, or tells it that there is
+//! no place.
 
+use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 
+use crate::admission::{Admission, DESCRIPTORS_KEPT, Full, Place};
 use crate::shard::{ShardHandle, ShardInput};
 
 /// Connections that may wait to be accepted (bounded by `net.core.somaxconn`).
@@ -17,6 +23,14 @@ const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
 
 /// After a failed accept: out of descriptors, most likely. Sockets that are there go on.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a socket without a place is kept to tell it so.
+const REFUSAL_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Sockets that are being told so; beyond them they are only dropped.
+const REFUSALS_MAX: usize = 64;
+
+const _: () = assert!(REFUSALS_MAX < DESCRIPTORS_KEPT);
 
 /// Listens on `address`.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -29,16 +43,67 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts for ever.
-pub(crate) async fn accept(listener: &TcpListener, shards: &[ShardHandle]) {
+pub(crate) async fn accept(listener: &TcpListener, shards: &[ShardHandle], admission: &Admission) {
+    let refusals = Refusals(Arc::new(Semaphore::new(REFUSALS_MAX)));
+    // Given up when there are no more descriptors, so that whoever waits at the door can be told.
+    let mut reserve = None;
     loop {
+        reserve = reserve.or_else(|| File::open("/dev/null").ok());
         match listener.accept().await {
-            Ok((socket, peer)) => hand_over(socket, peer, shards),
+            Ok((socket, peer)) => match admission.admit(peer.ip()) {
+                Ok(place) => hand_over(socket, place, shards),
+                Err(full) => refusals.refuse(socket, full),
+            },
             // That one is gone; the next is not worse for it.
             Err(error) if is_of_the_peer(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "no connection accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                if reserve.take().is_some()
+                    && let Ok(Ok((socket, _))) = timeout(ACCEPT_PAUSE, listener.accept()).await
+                {
+                    refuse(socket, Full::Node).await;
+                }
+                sleep(ACCEPT_PAUSE).await;
             }
+        }
+    }
+}
+
+/// Sockets on their way out.
+struct Refusals(Arc<Semaphore>);
+
+impl Refusals {
+    fn refuse(&self, socket: TcpStream, full: Full) {
+        let Ok(permit) = Arc::clone(&self.0).try_acquire_owned() else { return };
+        tokio::spawn(async move {
+            refuse(socket, full).await;
+            drop(permit);
+        });
+    }
+}
+
+/// Tells a socket that there is no place for it, after its request: closed before, it might lose the answer.
+async fn refuse(socket: TcpStream, full: Full) {
+    let told = async {
+        if read_some(&socket).await? > 0 {
+            socket.try_write(full.answer())?;
+            SockRef::from(&socket).shutdown(Shutdown::Write)?;
+            while read_some(&socket).await? > 0 {}
+        }
+        io::Result::Ok(())
+    };
+    // Whether it heard it is its own affair.
+    let _ = timeout(REFUSAL_TIME_MAX, told).await;
+}
+
+/// Reads and forgets what there is, once there is something; 0 at the end.
+async fn read_some(socket: &TcpStream) -> io::Result<usize> {
+    let mut scratch = [0; 1024];
+    loop {
+        socket.readable().await?;
+        match socket.try_read(&mut scratch) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return read,
         }
     }
 }
@@ -49,15 +114,16 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-fn hand_over(socket: TcpStream, peer: SocketAddr, shards: &[ShardHandle]) {
+fn hand_over(socket: TcpStream, place: Place, shards: &[ShardHandle]) {
     let options = SockRef::from(&socket);
     // Frames leave when they are written: nothing is gained by waiting for more.
     let _ = options.set_tcp_nodelay(true);
     let _ = options.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX));
     let Some(shard) = shards.iter().min_by_key(|shard| shard.sockets()) else { return };
     if let Ok(socket) = socket.into_std() {
+        let address = place.address();
         // Counted here, so that a burst is spread before the shards have looked at any of it.
-        let load = shard.load();
-        shard.tell(ShardInput::Accepted { socket, address: peer.ip(), load });
+        let load = shard.load_with(place);
+        shard.tell(ShardInput::Accepted { socket, address, load });
     }
 }

@@ -72,10 +72,11 @@ impl Server {
         let Ok(socket) = tokio::net::TcpStream::from_std(socket) else { return };
         self.connections.set(self.connections.get() + 1);
         tokio::task::spawn_local(async move {
-            let server = self.clone();
+            let (server, load) = (self.clone(), Rc::new(load));
+            let of_upgrade = load.clone();
             let service = service_fn(move |request| {
-                let server = server.clone();
-                async move { Ok::<_, Infallible>(server.answer(request, address).await) }
+                let (server, load) = (server.clone(), of_upgrade.clone());
+                async move { Ok::<_, Infallible>(server.answer(request, address, &load).await) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -99,10 +100,10 @@ impl Server {
         });
     }
 
-    async fn answer(&self, request: Request<Incoming>, address: IpAddr) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, address: IpAddr, load: &Load) -> Response<Body> {
         let path = request.uri().path();
         match path {
-            "/ws" => self.upgrade(request),
+            "/ws" => self.upgrade(request, load),
             "/demo/users.json" => demo::users(&self.node.config, &request, address),
             _ if path.starts_with("/api/") || path == "/healthz" || path == "/readyz" => {
                 self.node.api.call(request).await
@@ -112,7 +113,7 @@ impl Server {
     }
 
     /// Turns the connection into a WebSocket (RFC 6455, 4.2) and hands its bare socket to the shard.
-    fn upgrade(&self, mut request: Request<Incoming>) -> Response<Body> {
+    fn upgrade(&self, mut request: Request<Incoming>, load: &Load) -> Response<Body> {
         if self.node.is_draining() {
             let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "this server is going away");
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -124,9 +125,10 @@ impl Server {
         };
         let (upgrade, shard, limit) =
             (hyper::upgrade::on(&mut request), self.shard.clone(), self.node.config.hello_timeout);
+        let load = load.share();
         tokio::task::spawn_local(async move {
             if let Ok(Ok(upgraded)) = timeout(limit, upgrade).await {
-                hand_over(upgraded, codec, &shard);
+                hand_over(upgraded, codec, &shard, load);
             }
         });
         response
@@ -134,12 +136,10 @@ impl Server {
 }
 
 /// hyper's task ends with this: the socket keeps nothing of it.
-fn hand_over(upgraded: Upgraded, codec: Codec, shard: &ShardHandle) {
+fn hand_over(upgraded: Upgraded, codec: Codec, shard: &ShardHandle, load: Load) {
     let Ok(parts) = upgraded.downcast::<TokioIo<tokio::net::TcpStream>>() else { return };
     match parts.io.into_inner().into_std() {
-        Ok(socket) => {
-            shard.tell(ShardInput::Upgraded { socket, codec, leftover: parts.read_buf, load: shard.load() })
-        }
+        Ok(socket) => shard.tell(ShardInput::Upgraded { socket, codec, leftover: parts.read_buf, load }),
         Err(error) => tracing::warn!(%error, "socket not handed over"),
     }
 }

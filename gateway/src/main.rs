@@ -1,5 +1,6 @@
 //! `gateway`: holds sockets and writes to them. Started alone, it is all of Squall in one process.
 
+mod admission;
 mod all_in_one;
 mod clock;
 mod config;

@@ -15,6 +15,7 @@ use squall_protocol::link::{Identity, LinkError, WriteOutcome};
 use squall_protocol::{Codec, RealmId, SendId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::admission::Place;
 use crate::keeper::RealmView;
 
 /// One thing for a shard to do.
@@ -65,8 +66,11 @@ pub(crate) struct ShardInbox {
     hints: Arc<AtomicUsize>,
 }
 
-/// A socket counted in its shard's load until it is dropped.
-pub(crate) struct Load(Arc<AtomicUsize>);
+/// A socket counted in its shard's load until it is dropped, with its place in the node.
+pub(crate) struct Load {
+    sockets: Arc<AtomicUsize>,
+    place: Option<Arc<Place>>,
+}
 
 /// Hints that may wait for a shard; more are dropped. Each is superseded by a later one, or is for the moment.
 const HINTS_MAX: usize = 4_096;
@@ -99,16 +103,33 @@ impl ShardHandle {
         self.sockets.load(Ordering::Relaxed)
     }
 
-    /// Counts one more socket.
+    /// Counts one more socket, which keeps its place in the node.
+    pub(crate) fn load_with(&self, place: Place) -> Load {
+        Load::count(&self.sockets, Some(Arc::new(place)))
+    }
+
+    /// Counts one more socket without a place.
+    #[cfg(test)]
     pub(crate) fn load(&self) -> Load {
-        self.sockets.fetch_add(1, Ordering::Relaxed);
-        Load(self.sockets.clone())
+        Load::count(&self.sockets, None)
+    }
+}
+
+impl Load {
+    /// Counts the socket once more, in the same place: for whoever holds it next.
+    pub(crate) fn share(&self) -> Self {
+        Self::count(&self.sockets, self.place.clone())
+    }
+
+    fn count(sockets: &Arc<AtomicUsize>, place: Option<Arc<Place>>) -> Self {
+        sockets.fetch_add(1, Ordering::Relaxed);
+        Self { sockets: Arc::clone(sockets), place }
     }
 }
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.sockets.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

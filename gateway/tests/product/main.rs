@@ -10,6 +10,7 @@
 mod broken_frames;
 mod drain;
 mod entitlement;
+mod http_refusals;
 mod liveness;
 mod presence;
 mod refusals;

@@ -63,6 +63,11 @@ impl Server {
         Zuliprc::read(&self.zuliprc_path(name))
     }
 
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends the process as a power cut would; its data directory stays.
     pub(crate) fn kill_9(&mut self) {
         self.child.kill().expect("the server can be killed");
