@@ -11,7 +11,7 @@ use crate::options::Options;
 /// Past this share of its core the receiving side may have been what limited a run.
 const LOAD_SHARE_MAX: f64 = 0.9;
 /// A send this late was not sent at the rate asked for.
-const LATE_MAX: Duration = Duration::from_millis(5);
+const LATE_MAX: Duration = Duration::from_millis(10);
 /// Events that leave in one write share its cost: more of them than this, and it is another measurement.
 const TOGETHER_SHARE_MAX: f64 = 0.02;
 
