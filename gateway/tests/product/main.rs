@@ -14,6 +14,7 @@ mod http_refusals;
 mod liveness;
 mod presence;
 mod refusals;
+mod refused_writes;
 mod resending;
 mod resuming;
 mod slow_reader;

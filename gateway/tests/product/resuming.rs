@@ -1,10 +1,13 @@
 //! A resume is exact or honest.
 
-use squall_protocol::server_message::ResetReason;
-use squall_protocol::{Epoch, Mark, Position, Sequence};
+use squall_protocol::client_message::{ClientMessage, Hello, Scope, Status};
+use squall_protocol::server_message::{ResetReason, ServerMessage};
+use squall_protocol::{Epoch, Event, Mark, Position, Sequence};
 
 use crate::support::api::succeeded;
+use crate::support::line::Received;
 use crate::support::server::Server;
+use crate::support::within;
 
 #[tokio::test]
 async fn a_resume_brings_exactly_what_was_missed_and_goes_on_live() {
@@ -140,6 +143,42 @@ async fn a_position_with_a_foreign_mark_is_reset() {
 async fn a_position_from_the_future_is_reset() {
     assert_reset(ResetReason::Future, |head| Position { sequence: Sequence(head.sequence.0 + 1), ..head })
         .await;
+}
+
+/// What the log no longer has can't be replayed: within the window it is, past it the client is told so.
+#[tokio::test]
+async fn a_position_older_than_the_log_is_reset() {
+    let mut server = Server::start_with(&["--resume-window", "2s"]).await;
+    let lunch = server.topic("general", "lunch").await;
+    let mut ada = server.client("ada").await;
+    let position = ada.position();
+    ada.say_in(&lunch, "long ago").await;
+    ada.expect_message("long ago").await;
+    let token = server.zuliprc("bruno").key;
+    within("the end of the window", async {
+        loop {
+            // The log is pruned at the start.
+            server.kill_9();
+            server.restart().await;
+            let mut line = server.line().await;
+            let (token, position) = (token.clone(), Some(position));
+            let hello = Hello { token, position, presence: Status::Active, scope: Scope::None };
+            line.say(&ClientMessage::Hello(hello)).await;
+            let welcome = line.receive().await;
+            assert!(matches!(welcome, Received::Message(ServerMessage::Welcome(_))), "{welcome:?}");
+            match line.receive().await {
+                Received::Message(ServerMessage::Reset { reason, position, .. }) => {
+                    assert_eq!((reason, position), (ResetReason::Expired, ada.position()));
+                    return;
+                }
+                Received::Message(ServerMessage::Event { event: Event::Message(message), .. }) => {
+                    assert_eq!(message.content, "long ago");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    })
+    .await;
 }
 
 /// A client that names a position which can't be continued is told why, and goes on from the head.

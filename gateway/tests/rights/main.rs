@@ -12,6 +12,7 @@
 
 mod cast;
 mod columns;
+mod documentation;
 mod endpoints;
 mod entitlement;
 mod findings;
