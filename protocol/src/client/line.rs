@@ -73,6 +73,13 @@ impl Line {
         }
     }
 
+    /// The socket has ended; a close frame of the other end is answered in a task of its own.
+    fn end(&mut self, cause: &Cause) {
+        if let (Self::Up(wire), Cause::Closed { .. }) = (std::mem::replace(self, Self::Down), cause) {
+            tokio::spawn(tokio::time::timeout(CLOSING_MAX, wire.read_out()));
+        }
+    }
+
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<LineEvent> {
         let event = match self {
             Self::Down => return Poll::Pending,
@@ -83,13 +90,18 @@ impl Line {
                 }
                 Err(cause) => LineEvent::Ended(cause),
             },
-            Self::Up(wire) => match wire.poll_write(cx) {
-                Poll::Ready(Err(error)) => LineEvent::Ended(transport::cause(&error)),
-                Poll::Ready(Ok(())) | Poll::Pending => ready!(wire.poll_read(cx)),
-            },
+            Self::Up(wire) => {
+                let written = wire.poll_write(cx);
+                // What came before a failed write still counts: it may say why.
+                match (wire.poll_read(cx), written) {
+                    (Poll::Ready(event), _) => event,
+                    (Poll::Pending, Poll::Ready(Err(error))) => LineEvent::Ended(transport::cause(&error)),
+                    (Poll::Pending, Poll::Ready(Ok(())) | Poll::Pending) => return Poll::Pending,
+                }
+            }
         };
-        if matches!(event, LineEvent::Ended(_)) {
-            *self = Self::Down;
+        if let LineEvent::Ended(cause) = &event {
+            self.end(cause);
         }
         Poll::Ready(event)
     }
@@ -142,8 +154,13 @@ impl Wire {
             }
         }
         if self.socket.flush().await.is_ok() {
-            while let Some(Ok(_)) = self.socket.next().await {}
+            self.read_out().await;
         }
+    }
+
+    /// Reads to the end, which writes the answer to a close frame.
+    async fn read_out(mut self) {
+        while let Some(Ok(_)) = self.socket.next().await {}
     }
 }
 

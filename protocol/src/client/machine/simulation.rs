@@ -10,17 +10,22 @@ use proptest::test_runner::RngSeed;
 use tokio::sync::watch;
 
 use self::server::Server;
-use super::bench::{config, id, send};
+use super::bench::{config, id, lunch, message, send, welcome};
 use super::{Effect, Machine, Outcome};
 use crate::client::error::{Cause, SendError};
 use crate::client::incoming::Frame;
 use crate::client::known::Known;
 use crate::client::update::Update;
 use crate::client::{Config, State};
+use crate::client_message::TypingOp;
 use crate::close::CloseCode;
 use crate::codec::Codec;
 use crate::event::Event;
+use crate::ids::{Epoch, Mark, Sequence, UserId};
+use crate::limits::ID_MAX;
+use crate::link::RefusalCode;
 use crate::position::Position;
+use crate::server_message::{ErrorCode, PresenceDiff, PresenceSnapshot, ResetReason, ServerMessage, Welcome};
 
 mod server;
 
@@ -57,10 +62,73 @@ proptest! {
             let text = String::from_utf8_lossy(&frame);
             world.machine.handle_frame(Frame::Text(&text), world.now);
             world.machine.handle_frame(Frame::Binary(&frame), world.now);
-            world.machine.handle_timeout(world.now);
             world.settle();
         }
     }
+
+    #[test]
+    fn no_message_of_a_server_can_stop_a_client(
+        messages in prop::collection::vec(odd_message(), 1..60),
+    ) {
+        let mut world = World::new(Codec::Json);
+        world.heal();
+        world.send();
+        for (message, wait_ms) in messages {
+            let bytes = world.codec.encode_server(&message);
+            world.machine.handle_frame(Frame::Text(std::str::from_utf8(&bytes).unwrap()), world.now);
+            world.settle();
+            world.now += Duration::from_millis(wait_ms);
+            world.machine.handle_timeout(world.now);
+            world.settle();
+            world.take(1);
+        }
+        prop_assert!(!world.machine.is_closed(), "only a close code or the program ends a client");
+    }
+}
+
+/// A message with any numbers that its types allow, at any time, and milliseconds to wait after it.
+fn odd_message() -> impl Strategy<Value = (ServerMessage, u64)> {
+    let numbers = (0..=ID_MAX, 0..=ID_MAX, any::<u32>(), prop_oneof![any::<u64>(), Just(u64::MAX)]);
+    let kind = 0..12_u8;
+    (kind, numbers, any::<bool>(), 0..=u64::from(u32::MAX)).prop_map(|(kind, (a, b, c, d), flag, wait_ms)| {
+        let position = Position { epoch: Epoch(a % 3), sequence: Sequence(b), mark: Mark(c) };
+        let (user, send_id) = (UserId(c), id("s0"));
+        let message = match kind {
+            0 => ServerMessage::Welcome(Box::new(Welcome {
+                heartbeat_ms: c,
+                timeout_ms: c,
+                time_ms: d,
+                ..welcome(position)
+            })),
+            1 => ServerMessage::Event { sequence: Sequence(b), mark: Mark(c), event: message(user, lunch()) },
+            2 => ServerMessage::Position(position),
+            3 => ServerMessage::Reset { reason: ResetReason::Future, position, after_ms: c },
+            4 => ServerMessage::Done { send_id, sequence: Sequence(b) },
+            5 => ServerMessage::Refused {
+                send_id,
+                code: RefusalCode::OutOfOrder,
+                message: String::new(),
+                retry_after_ms: flag.then_some(c),
+            },
+            6 => ServerMessage::PresenceSnapshot(PresenceSnapshot {
+                as_of_ms: d,
+                change: d,
+                offline: vec![(user, d)],
+                ..PresenceSnapshot::default()
+            }),
+            7 => ServerMessage::Presence(PresenceDiff {
+                as_of_ms: d,
+                from: d,
+                to: d,
+                ..PresenceDiff::default()
+            }),
+            8 => ServerMessage::Ping { time_ms: d },
+            9 => ServerMessage::Goaway { after_ms: c },
+            10 => ServerMessage::Error { code: ErrorCode::SendsInFlight, message: String::new() },
+            _ => ServerMessage::Typing { op: TypingOp::Start, sender_id: user, to: lunch() },
+        };
+        (message, wait_ms)
+    })
 }
 
 fn proptest_config() -> ProptestConfig {
