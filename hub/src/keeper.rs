@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use squall_protocol::frame::Publication;
 use squall_protocol::link::{EventRecord, LogRange};
-use squall_protocol::{Position, Sequence};
+use squall_protocol::{Mark, Position, Sequence};
 
 use crate::realm_state::{AdvanceError, RealmState};
 use crate::ring::{Ring, RingEvent, RingLimits};
@@ -22,6 +22,8 @@ pub struct RealmKeeper {
     early: BTreeMap<Sequence, Publication>,
     /// The greatest sequence heard of.
     known: Sequence,
+    /// A publication contradicts what is known: late, or the first of another history. The log will tell.
+    doubted: bool,
     gap: Gap,
 }
 
@@ -50,6 +52,9 @@ pub enum ReloadReason {
 /// Why a range could not be stamped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StampError {
+    /// It was read when the log went on past this keeper: keep it, and try again when the keeper has advanced.
+    #[error("the log's head is ahead of the keeper")]
+    Ahead,
     /// The ring moved on past what the range knows: read it again.
     #[error("the range is older than the ring")]
     Stale,
@@ -99,6 +104,7 @@ impl RealmKeeper {
             limits,
             early: BTreeMap::new(),
             known: position.sequence,
+            doubted: false,
             gap: Gap::None,
         }
     }
@@ -127,21 +133,20 @@ impl RealmKeeper {
         self.known > self.position().sequence
     }
 
-    /// Takes a publication in.
+    /// Takes a publication in. One of another history makes the keeper ask the log, no more: it may be of a
+    /// history that the log has long left, and whoever can publish must not be able to reset everybody.
     pub fn handle_publication(&mut self, publication: Publication, now_ms: u64) -> Effects {
         let Some((first, last)) = ends(&publication.records) else { return Vec::new() };
-        if publication.epoch != self.position().epoch {
-            return vec![KeeperEffect::Reload(ReloadReason::Epoch)];
-        }
-        self.known = self.known.max(last);
-        if first > self.position().sequence.next() {
+        let position = self.position();
+        let mut effects = Vec::new();
+        if publication.epoch != position.epoch || first <= position.sequence.next() {
+            effects = self.take(&publication);
+        } else {
+            self.known = self.known.max(last);
             if self.early.len() < EARLY_MAX {
                 self.early.insert(first, publication);
             }
-            self.open_gap(now_ms);
-            return Vec::new();
         }
-        let mut effects = self.take(&publication);
         effects.extend(self.settle(now_ms));
         effects
     }
@@ -155,17 +160,30 @@ impl RealmKeeper {
         if went_back || range.after_mark.is_some_and(|mark| mark != from.mark) {
             return vec![KeeperEffect::Reload(ReloadReason::Epoch)];
         }
-        if range.floor > self.position().sequence {
-            return vec![KeeperEffect::Reload(ReloadReason::Expired)];
-        }
         self.known = self.known.max(range.head.sequence);
+        // The log forgot the place it was read from: nothing vouches for what follows.
+        if range.after_mark.is_none() {
+            if range.floor >= self.position().sequence {
+                return vec![KeeperEffect::Reload(ReloadReason::Expired)];
+            }
+            return self.settle(now_ms);
+        }
+        if range.records.iter().any(|record| self.contradicts((record.sequence, record.mark))) {
+            return vec![KeeperEffect::Reload(ReloadReason::Epoch)];
+        }
         let mut effects = self.take_records(&range.records);
+        if effects.is_empty() && range.head.sequence == self.position().sequence {
+            // Whatever was published beyond the log's head is of a history that it left.
+            self.early.clear();
+            self.known = self.position().sequence;
+        }
         effects.extend(self.settle(now_ms));
         effects
     }
 
     /// The log could not be read.
     pub fn handle_read_failed(&mut self, now_ms: u64) {
+        self.doubted = true;
         self.gap = Gap::Waiting { until_ms: now_ms + READ_RETRY_MS };
     }
 
@@ -173,8 +191,7 @@ impl RealmKeeper {
     pub fn handle_head(&mut self, asked_at: Sequence, head: Position, now_ms: u64) -> Effects {
         let same_epoch = head.epoch == self.position().epoch;
         let went_back = head.sequence < asked_at;
-        let other_mark = self.ring.position_of(head.sequence).is_some_and(|known| known.mark != head.mark);
-        if !same_epoch || went_back || other_mark {
+        if !same_epoch || went_back || self.contradicts((head.sequence, head.mark)) {
             return vec![KeeperEffect::Reload(ReloadReason::Epoch)];
         }
         self.known = self.known.max(head.sequence);
@@ -199,6 +216,7 @@ impl RealmKeeper {
             Gap::Waiting { until_ms } if until_ms <= now_ms => {
                 let from = self.position();
                 self.gap = Gap::Reading { from };
+                self.doubted = false;
                 vec![KeeperEffect::ReadLog(from.sequence)]
             }
             Gap::None | Gap::Waiting { .. } | Gap::Reading { .. } => Vec::new(),
@@ -208,15 +226,21 @@ impl RealmKeeper {
     /// Stamps a range older than the ring, by the same code as live events: a copy of the state is rewound to
     /// the range and advanced through it.
     pub fn stamp(&self, range: &LogRange) -> Result<Vec<Arc<RingEvent>>, StampError> {
-        let position = self.position();
-        if range.head.epoch != position.epoch {
+        let (position, head) = (self.position(), range.head);
+        if head.epoch != position.epoch {
             return Err(StampError::Foreign);
         }
         let Some((first, _)) = ends(&range.records) else { return Ok(Vec::new()) };
+        if head.sequence > position.sequence {
+            return Err(StampError::Ahead);
+        }
         // What changed after the range's head is in the ring, or the range is too old.
-        let newer = self.ring.after(range.head.sequence).ok_or(StampError::Stale)?;
+        let newer = self.ring.after(head.sequence).ok_or(StampError::Stale)?;
+        // The mark of one place that both know vouches for all before it.
+        if self.contradicts((head.sequence, head.mark)) {
+            return Err(StampError::Foreign);
+        }
         let changes: Vec<EventRecord> = (range.records.iter().chain(&range.changes))
-            .filter(|record| record.sequence <= position.sequence)
             .chain(newer.map(|event| event.record()))
             .filter(|record| record.changes_state)
             .cloned()
@@ -224,7 +248,7 @@ impl RealmKeeper {
         let before = Position { sequence: Sequence(first.0 - 1), ..position };
         let mut state = self.state.clone();
         state.rewind(&changes, before)?;
-        (range.records.iter().take_while(|record| record.sequence <= position.sequence))
+        (range.records.iter())
             .map(|record| {
                 let stamp = state.advance(record)?;
                 Ok(Arc::new(RingEvent::new(record.clone(), stamp)))
@@ -233,15 +257,15 @@ impl RealmKeeper {
     }
 
     fn take(&mut self, publication: &Publication) -> Effects {
-        let Some((first, _)) = ends(&publication.records) else { return Vec::new() };
+        let Some((first, last)) = ends(&publication.records) else { return Vec::new() };
         let before = (Sequence(first.0.saturating_sub(1)), publication.previous_mark);
         let named = publication.records.iter().map(|record| (record.sequence, record.mark));
-        let contradicts = |(sequence, mark): (Sequence, _)| {
-            self.ring.position_of(sequence).is_some_and(|known| known.mark != mark)
-        };
-        if std::iter::once(before).chain(named).any(contradicts) {
-            return vec![KeeperEffect::Reload(ReloadReason::Epoch)];
+        let same_epoch = publication.epoch == self.position().epoch;
+        if !same_epoch || std::iter::once(before).chain(named).any(|place| self.contradicts(place)) {
+            self.doubted = true;
+            return Vec::new();
         }
+        self.known = self.known.max(last);
         self.take_records(&publication.records)
     }
 
@@ -261,6 +285,11 @@ impl RealmKeeper {
         if self.position().sequence > before { vec![KeeperEffect::Advanced] } else { Vec::new() }
     }
 
+    /// Whether another mark is known at a sequence.
+    fn contradicts(&self, (sequence, mark): (Sequence, Mark)) -> bool {
+        self.ring.position_of(sequence).is_some_and(|known| known.mark != mark)
+    }
+
     /// Takes what came early and now fits; opens or closes the gap.
     fn settle(&mut self, now_ms: u64) -> Effects {
         let mut effects = Vec::new();
@@ -274,8 +303,8 @@ impl RealmKeeper {
         match self.gap {
             // A read under way stays: its answer must not be taken for that of a later one.
             Gap::Reading { .. } => {}
-            Gap::Waiting { .. } if !self.is_behind() => self.gap = Gap::None,
-            Gap::None if self.is_behind() => self.open_gap(now_ms),
+            Gap::Waiting { .. } if !self.is_behind() && !self.doubted => self.gap = Gap::None,
+            Gap::None if self.is_behind() || self.doubted => self.open_gap(now_ms),
             Gap::None | Gap::Waiting { .. } => {}
         }
         effects
@@ -296,7 +325,7 @@ fn ends(records: &[EventRecord]) -> Option<(Sequence, Sequence)> {
 mod tests {
     use proptest::prelude::*;
     use squall_protocol::event::{Event, Role, Stream, User};
-    use squall_protocol::{Epoch, Mark, RealmId, StreamId, UserId};
+    use squall_protocol::{Epoch, RealmId, StreamId, UserId};
 
     use super::*;
 
@@ -435,32 +464,74 @@ mod tests {
         assert_eq!(keeper.handle_head(Sequence(6), at(3), 0), [KeeperEffect::Reload(ReloadReason::Epoch)]);
     }
 
+    /// A keeper at 3, and what it makes of the next publication after `change`.
+    fn published(change: impl Fn(&mut Publication)) -> (RealmKeeper, Effects) {
+        let mut keeper = keeper();
+        keeper.handle_publication(publication(1, 3), 0);
+        let mut other = publication(4, 6);
+        change(&mut other);
+        let effects = keeper.handle_publication(other, 0);
+        (keeper, effects)
+    }
+
     #[test]
-    fn another_history_is_found_by_epoch_mark_or_head() {
+    fn a_publication_of_another_history_makes_the_keeper_ask_the_log_and_the_log_decides() {
+        assert_eq!(published(|_| ()).1, [KeeperEffect::Advanced]);
+        let changes: [fn(&mut Publication); 3] = [
+            |other| other.epoch = Epoch(8),
+            |other| other.previous_mark = Mark(1),
+            |other| {
+                let record = EventRecord { mark: Mark(1), ..records(3, 3).remove(0) };
+                (other.previous_mark, other.records) = (mark(2), vec![record]);
+            },
+        ];
+        for change in changes {
+            let doubting = || {
+                let (mut keeper, effects) = published(change);
+                assert_eq!(effects, []);
+                assert_eq!(keeper.handle_tick(REORDER_MS), [KeeperEffect::ReadLog(Sequence(3))]);
+                keeper
+            };
+            let other = LogRange { after_mark: Some(Mark(1)), ..range(3, 6, 6) };
+            assert_eq!(doubting().handle_range(&other, 60), [KeeperEffect::Reload(ReloadReason::Epoch)]);
+            let mut keeper = doubting();
+            assert_eq!(keeper.handle_range(&range(3, 3, 3), 60), [], "it was late, no more");
+            assert_eq!(keeper.deadline_ms(), None);
+            assert_eq!(keeper.handle_publication(publication(4, 6), 70), [KeeperEffect::Advanced]);
+        }
+    }
+
+    #[test]
+    fn a_doubt_outlives_a_good_publication_and_a_failed_read() {
+        let (mut keeper, _) = published(|other| other.epoch = Epoch(8));
+        keeper.handle_publication(publication(4, 6), 10);
+        assert_eq!(keeper.handle_tick(REORDER_MS), [KeeperEffect::ReadLog(Sequence(6))]);
+        keeper.handle_read_failed(100);
+        keeper.handle_publication(publication(7, 9), 110);
+        assert_eq!(keeper.handle_tick(100 + READ_RETRY_MS), [KeeperEffect::ReadLog(Sequence(9))]);
+    }
+
+    #[test]
+    fn what_was_published_beyond_the_logs_head_is_forgotten_once_the_log_says_so() {
+        let mut keeper = keeper();
+        keeper.handle_publication(publication(1, 3), 0);
+        keeper.handle_publication(publication(7, 9), 0);
+        assert_eq!(keeper.handle_tick(REORDER_MS), [KeeperEffect::ReadLog(Sequence(3))]);
+        assert_eq!(keeper.handle_range(&range(3, 3, 3), 60), []);
+        assert!(!keeper.is_behind());
+        assert_eq!(keeper.deadline_ms(), None);
+    }
+
+    #[test]
+    fn another_history_is_found_by_head_and_range() {
         let reload = [KeeperEffect::Reload(ReloadReason::Epoch)];
-        let with = |change: &dyn Fn(&mut Publication)| {
-            let mut keeper = keeper();
-            keeper.handle_publication(publication(1, 3), 0);
-            let mut other = publication(4, 6);
-            change(&mut other);
-            keeper.handle_publication(other, 0)
-        };
-        assert_eq!(with(&|_| ()), [KeeperEffect::Advanced]);
-        assert_eq!(with(&|other| other.epoch = Epoch(8)), reload);
-        assert_eq!(with(&|other| other.previous_mark = Mark(1)), reload);
-        assert_eq!(
-            with(&|other| *other = Publication {
-                records: vec![EventRecord { mark: Mark(1), ..records(3, 3).remove(0) }],
-                previous_mark: mark(2),
-                ..other.clone()
-            }),
-            reload
-        );
         let mut keeper = keeper();
         keeper.handle_publication(publication(1, 3), 0);
         assert_eq!(keeper.handle_head(Sequence(3), Position { mark: Mark(1), ..at(3) }, 0), reload);
         let pruned = LogRange { floor: Sequence(4), after_mark: None, ..range(4, 6, 6) };
         assert_eq!(reading().handle_range(&pruned, 0), [KeeperEffect::Reload(ReloadReason::Expired)]);
+        let just_pruned = LogRange { floor: Sequence(3), after_mark: None, ..range(3, 6, 6) };
+        assert_eq!(reading().handle_range(&just_pruned, 0), [KeeperEffect::Reload(ReloadReason::Expired)]);
         let other = LogRange { after_mark: Some(Mark(1)), ..range(3, 6, 6) };
         assert_eq!(reading().handle_range(&other, 0), reload);
         assert_eq!(reading().handle_range(&LogRange { head: at(2), ..range(3, 3, 3) }, 0), reload);
@@ -486,6 +557,25 @@ mod tests {
     }
 
     #[test]
+    fn a_read_of_another_history_that_publications_of_this_one_overtook_is_found_by_its_marks() {
+        let mut keeper = reading();
+        keeper.handle_publication(publication(4, 6), 0);
+        let mut other = range(3, 9, 9);
+        other.records[2..].iter_mut().for_each(|record| record.mark = Mark(1));
+        assert_eq!(keeper.handle_range(&other, 0), [KeeperEffect::Reload(ReloadReason::Epoch)]);
+        assert_eq!(keeper.position(), at(6));
+    }
+
+    #[test]
+    fn a_read_from_a_place_that_the_log_forgot_meanwhile_is_done_again_from_the_next() {
+        let mut keeper = reading();
+        keeper.handle_publication(publication(4, 6), 0);
+        let pruned = LogRange { floor: Sequence(5), after_mark: None, records: vec![], ..range(3, 9, 9) };
+        assert_eq!(keeper.handle_range(&pruned, 0), []);
+        assert_eq!(keeper.handle_tick(REORDER_MS), [KeeperEffect::ReadLog(Sequence(6))]);
+    }
+
+    #[test]
     fn a_late_answer_is_not_mistaken_for_that_of_a_later_read() {
         let mut keeper = reading();
         keeper.handle_publication(publication(4, 9), 0);
@@ -503,6 +593,18 @@ mod tests {
         other.records[1].body = br#"{"kind":"later"}"#.as_slice().into();
         let effects = keeper().handle_publication(other, 0);
         assert_eq!(effects, [KeeperEffect::Reload(ReloadReason::UnknownKind)]);
+    }
+
+    #[test]
+    fn a_range_of_another_history_is_not_stamped_even_if_that_overtook_this_one() {
+        let mut keeper = keeper();
+        keeper.handle_publication(publication(1, 60), 0);
+        let other = |head| LogRange { head: Position { mark: Mark(1), ..at(head) }, ..range(3, 9, head) };
+        assert_eq!(keeper.stamp(&other(30)).unwrap_err(), StampError::Foreign);
+        assert_eq!(keeper.stamp(&other(63)).unwrap_err(), StampError::Ahead, "not known yet");
+        keeper.handle_publication(publication(61, 66), 0);
+        assert_eq!(keeper.stamp(&other(63)).unwrap_err(), StampError::Foreign);
+        assert!(keeper.stamp(&range(3, 9, 63)).is_ok());
     }
 
     #[test]

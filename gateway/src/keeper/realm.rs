@@ -49,6 +49,8 @@ struct Open {
     catch_up: CatchUp,
     /// Blocks being read, and for which shards.
     reading: HashMap<u64, BTreeSet<usize>>,
+    /// Parts of blocks that were read when the log went on past the keeper, and what they were read after.
+    ahead: Vec<(u64, Sequence, LogRange)>,
     presence: Presence,
     /// Presence knows of users deactivated up to here.
     noted: Sequence,
@@ -148,6 +150,12 @@ impl Realm {
         }
         let Phase::Open(open) = &mut self.phase else { return };
         let effects = open.keeper.handle_head(asked_at, head, now_ms);
+        // What was read of a history that the log has left would wait for ever.
+        let (left, ahead) = std::mem::take(&mut open.ahead)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(.., range)| range.head.sequence > head.sequence);
+        open.ahead = ahead;
+        left.iter().for_each(|(number, after, _)| self.read_block(*number, *after, tasks));
         for (shard, key, sequence) in self.awaiting.drain(..std::mem::take(&mut self.asked)) {
             if sequence > head.sequence {
                 self.setup.shards[shard].tell(ShardInput::BeyondHead { realm: self.id, key });
@@ -271,7 +279,9 @@ impl Realm {
 
     fn perform(&mut self, effects: Vec<KeeperEffect>, tasks: &mut Tasks) {
         let Phase::Open(open) = &mut self.phase else { return };
+        let mut ahead = Vec::new();
         if effects.contains(&KeeperEffect::Advanced) {
+            ahead = std::mem::take(&mut open.ahead);
             open.note_users_gone(self.setup.clock.now_ms());
             open.show();
             for shard in &self.shards {
@@ -292,6 +302,9 @@ impl Realm {
                 }
                 KeeperEffect::Reload(why) => return self.reload(Some(why), tasks),
             }
+        }
+        for (number, after, range) in ahead {
+            self.handle_block(number, after, Ok(range), tasks);
         }
     }
 
@@ -382,6 +395,7 @@ impl Realm {
             view,
             catch_up: CatchUp::default(),
             reading: HashMap::new(),
+            ahead: Vec::new(),
             presence: Presence::new(self.setup.times, last_heard, now_ms),
             snapshot: None,
         }));
@@ -429,6 +443,13 @@ impl Realm {
             Err(StampError::UnknownKind) => {
                 tracing::warn!(realm = %self.id, number, "sessions that resume from here are reset");
                 self.hand_out(number, Some(&Arc::new(Block::unreadable(number))));
+            }
+            Err(StampError::Ahead) => {
+                // Its head is news to the keeper, which tries it again when it got there.
+                let now_ms = self.setup.clock.now_ms();
+                let effects = open.keeper.handle_head(Sequence::ZERO, range.head, now_ms);
+                open.ahead.push((number, after, range));
+                self.perform(effects, tasks);
             }
             Err(StampError::Stale) => self.read_block(number, after, tasks),
             Err(StampError::Foreign) => self.reload(Some(ReloadReason::Epoch), tasks),
