@@ -105,6 +105,15 @@ impl Cause {
             Self::Refused(_) => Reconnect::Delay,
         }
     }
+
+    /// The end of the client, in the server's better words if it had any.
+    pub(crate) fn into_closed(self, server_error: Option<String>) -> Closed {
+        let (code, reason) = match self {
+            Self::Closed { code, reason } => (code, reason),
+            Self::Broken(_) | Self::Refused(_) | Self::Silent => (ABNORMAL, self.to_string()),
+        };
+        Closed { code, reason: server_error.unwrap_or(reason) }
+    }
 }
 
 /// A code of the 4000s that is not in the table goes by its hundred; any other unknown code (a lost line,

@@ -31,7 +31,7 @@ use super::update_queue::UpdateQueue;
 
 #[cfg(test)]
 mod bench;
-mod conduct;
+mod messages;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -254,7 +254,7 @@ impl<R> Machine<R> {
             Reconnect::Resume | Reconnect::Resync => Backoff::RESUME,
             Reconnect::Delay => Backoff::DELAY,
             Reconnect::Never => {
-                let closed = closed_by(cause, self.server_error.take());
+                let closed = cause.into_closed(self.server_error.take());
                 return self.close(closed);
             }
         };
@@ -370,20 +370,6 @@ impl<R> Machine<R> {
 
     fn warn(&mut self, warning: Warning) {
         self.tell(Update::Warning(warning));
-    }
-}
-
-/// How the end of a connection ends the client.
-fn closed_by(cause: Cause, server_error: Option<String>) -> Closed {
-    let words = cause.to_string();
-    match cause {
-        Cause::Closed { code, reason } => {
-            let reason = server_error.unwrap_or(if reason.is_empty() { words } else { reason });
-            Closed { code, reason }
-        }
-        Cause::Broken(_) | Cause::Refused(_) | Cause::Silent => {
-            Closed { reason: words, ..Closed::task_gone() }
-        }
     }
 }
 
