@@ -1,6 +1,6 @@
 # The two commands are `cargo run --release` (the product, also `make run`) and `make test`.
 
-.PHONY: help run test setup fmt lint conversation bench-fanout fuzz \
+.PHONY: help run test setup fmt lint conversation sim bench-fanout fuzz \
 	test-unit test-product test-browser test-python test-javascript
 
 help: ## this list
@@ -42,6 +42,12 @@ conversation: export SOCKETS ?= 200
 conversation: export KILLS ?= 2
 conversation: ## 2,000 messages through 200 breaking sockets and two kill -9, each seen exactly once
 	cargo test --release --package squall-gateway --test conversation --quiet -- --nocapture
+
+# Other worlds, or more: make sim SEED=7 STEPS=50000000. A failure prints the seed that reproduces it.
+sim: export SEED ?= 1
+sim: export STEPS ?= 2000000
+sim: ## clusters of hubs over a lossy bus, simulated for 2,000,000 steps and judged by a plain model
+	cargo test --release --package squall-hub --test simulator --quiet every_client -- --nocapture
 
 bench-fanout: ## CPU per delivery at 1,000 sockets beside a bare one-write-per-socket server
 	cargo build --release --package squall-gateway --bin gateway --example fanout_bench
