@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use squall_protocol::client_message::{ClientMessage, Hello, Scope, Status};
+use squall_protocol::limits::{LOG_RANGE_EVENTS_MAX, SENDS_IN_FLIGHT_MAX};
 use squall_protocol::server_message::{ErrorCode, ResetReason};
 use squall_protocol::{CloseCode, Destination, Event, MessageId, Position, StreamId, UserId};
 
@@ -64,6 +65,9 @@ const HISTORY: &str = "
 
 /// The columns that stand for each kind of user.
 const OF_EACH_KIND: [&str; 6] = ["always", "never", "joined", "left", "rejoined", "visited"];
+
+/// Those whose sessions end on the way.
+const ENDED: [&str; 3] = ["put-out", "taken-in", "rekeyed"];
 
 /// After this row the second resume begins.
 const MIDDLE: &str = "open say:second";
@@ -141,8 +145,9 @@ impl Play {
             names.users.insert(account.user_id, column.clone());
             accounts.push((name, column, kind, account));
         }
+        let mut host = cast::connect(server, &host.key, None).await;
+        fill_the_log(&mut host).await;
         // The sessions start at a head that all of them stand behind.
-        let host = cast::connect(server, &host.key, None).await;
         let mut viewers = Vec::new();
         for (name, column, kind, account) in accounts {
             let live = cast::connect(server, &account.key, None).await;
@@ -157,6 +162,12 @@ impl Play {
         let rows: Vec<String> = self.script.0.rows().map(str::to_owned).collect();
         for row in &rows {
             self.perform_row(server, row).await;
+            let whom = row.rsplit(':').next().unwrap_or_default();
+            if ENDED.contains(&whom) {
+                // Until it has ended, what is told together with the reason still reaches it.
+                let viewer = self.viewers.iter_mut().find(|viewer| viewer.name == whom);
+                viewer.expect("one of the cast").live.assert_closed(CloseCode::Revoked).await;
+            }
             if row == MIDDLE {
                 while self.names.of(&self.host.next_event().await.1) != *row {}
                 self.middle = self.host.position();
@@ -215,8 +226,7 @@ impl Play {
     async fn check_live(&mut self, findings: &mut Findings) {
         let Self { script, viewers, names, .. } = self;
         for viewer in viewers {
-            let events = if ["put-out", "taken-in", "rekeyed"].contains(&viewer.column.as_str()) {
-                viewer.live.assert_closed(CloseCode::Revoked).await;
+            let events = if ENDED.contains(&viewer.column.as_str()) {
                 viewer.live.take_events().into_iter().map(|(_, event)| event).collect()
             } else {
                 to_the_last(&mut viewer.live).await
@@ -425,6 +435,22 @@ impl Names {
             }
         }
         columns.join(",")
+    }
+}
+
+/// Says so much to itself that the script begins in another block of the log than all that led to it: to stamp
+/// it anew, who was in which stream must then be found by going back, not by starting from nothing.
+async fn fill_the_log(host: &mut Client) {
+    let alone = Destination::Direct { user_ids: vec![host.user_id()] };
+    let burst = SENDS_IN_FLIGHT_MAX / 2;
+    for _ in 0..=LOG_RANGE_EVENTS_MAX / burst {
+        let mut send_ids = Vec::new();
+        for _ in 0..burst {
+            send_ids.push(host.send(&alone, "filler").await);
+        }
+        for send_id in &send_ids {
+            host.expect_sent(send_id).await;
+        }
     }
 }
 
