@@ -43,6 +43,8 @@ class ChatTest(unittest.TestCase):
         bruno.notes("connected", 2)
         expected += [f"ada: {content}" for content in dark]
         say(bruno, "bruno", "light again")
+        for listener in (ada, bruno):
+            listener.prints("ada: in the dark 2")
 
         self.assertEqual(ada.lines[:6], expected[:6])
         self.assertEqual(sorted(ada.lines), sorted(expected))
