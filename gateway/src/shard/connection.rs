@@ -123,6 +123,14 @@ impl Connection {
         }
     }
 
+    /// The session of an open peer.
+    pub(crate) fn session(&self) -> Option<&Session> {
+        match &self.peer {
+            Peer::Open(open) => Some(&open.session),
+            Peer::Greeting | Peer::Identifying(_) | Peer::Joining(_) | Peer::Closing => None,
+        }
+    }
+
     /// Offers whole frames to the kernel; nothing of them is kept. A socket that is not clear takes nothing.
     pub(crate) fn offer(&mut self, frames: &[u8]) -> Offered {
         if !self.is_clear() {

@@ -9,17 +9,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use squall_hub::RingEvent;
 use squall_hub::catch_up::{Block, PositionCheck};
 use squall_hub::roster::{CatchUpStep, FanOut, SessionKey};
-use squall_hub::{RealmState, RingEvent};
-use squall_protocol::event::Event;
 use squall_protocol::server_message::ResetReason;
-use squall_protocol::{CloseCode, Codec, Epoch, RealmId, Sequence, json};
+use squall_protocol::{CloseCode, Codec, Epoch, RealmId, Sequence};
 
 use super::Shard;
 use super::connection::{Connection, Offered};
 use super::realms::ShardRealm;
-use crate::keeper::{KeeperInput, Snapshot};
+use crate::keeper::KeeperInput;
 
 /// New events of a realm on their way to its live sessions.
 pub(super) struct Pass {
@@ -86,7 +85,7 @@ impl Shard {
         let (Some(view), Some(roster)) = (&realm.view, &mut realm.roster) else { return };
         let snapshot = view.load_full();
         let before = roster.cursor();
-        let fan_out = roster.fan_out(&snapshot.ring, PASS_BODY_BYTES_MAX);
+        let mut fan_out = roster.fan_out(&snapshot.ring, PASS_BODY_BYTES_MAX);
         if roster.cursor() == before {
             return;
         }
@@ -98,7 +97,7 @@ impl Shard {
             ended.into_iter().for_each(|key| self.close(key, CloseCode::Revoked));
             return behind.into_iter().for_each(|key| self.queue_if_behind(key));
         }
-        let revoked = self.revoked_by(&fan_out.events, id, &snapshot);
+        let revoked = self.cut_short(id, &mut fan_out, &snapshot.state);
         self.passes.push_back(Pass {
             realm: id,
             before,
@@ -108,36 +107,6 @@ impl Shard {
             epoch: snapshot.ring.base().epoch,
             revoked,
         });
-    }
-
-    /// The sessions that these events put an end to.
-    fn revoked_by(&mut self, events: &[Arc<RingEvent>], id: RealmId, snapshot: &Snapshot) -> Vec<SessionKey> {
-        let users = events.iter().filter(|event| event.record().changes_state).filter_map(|event| {
-            match json::decode_event(&event.record().body).ok()? {
-                Event::UserUpdated { user, .. } => Some(user.user_id),
-                Event::CredentialChanged { user_id } => Some(user_id),
-                Event::Message(_)
-                | Event::StreamCreated { .. }
-                | Event::MembersAdded { .. }
-                | Event::MembersRemoved { .. }
-                | Event::UserAdded { .. } => None,
-            }
-        });
-        let users: Vec<_> = users.collect();
-        let Some(roster) = self.realms.get(&id).and_then(|realm| realm.roster.as_ref()) else {
-            return Vec::new();
-        };
-        let keys: Vec<_> = users.into_iter().flat_map(|user| roster.sessions_of(user)).collect();
-        self.ended(&keys, &snapshot.state)
-    }
-
-    /// Those of `keys` whose users the realm no longer lets in with the credential they came with.
-    pub(super) fn ended(&mut self, keys: &[SessionKey], state: &RealmState) -> Vec<SessionKey> {
-        let mut is_ended = |key: &SessionKey| {
-            let open = self.connection(*key).and_then(Connection::open);
-            open.is_some_and(|open| !state.admits(open.session.user_id(), open.session.as_of()))
-        };
-        keys.iter().copied().filter(|key| is_ended(key)).collect()
     }
 
     /// Writes to the pass's sessions; true once all of them had their turn.
@@ -155,6 +124,9 @@ impl Shard {
     fn deliver_to(&mut self, key: SessionKey, mask: u64, pass: &mut Pass) {
         let Some(connection) = self.connections.get_mut(key.slot as usize) else { return };
         if connection.generation != key.generation || connection.open().is_none() {
+            return;
+        }
+        if mask == 0 {
             return;
         }
         let events = &pass.fan_out.events;

@@ -14,6 +14,7 @@ mod input;
 mod peers;
 mod readiness;
 mod realms;
+mod revocation;
 mod sockets;
 #[cfg(test)]
 mod tests;

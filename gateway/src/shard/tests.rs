@@ -316,6 +316,23 @@ async fn a_reset_reports_each_device_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_session_hears_of_its_own_end_and_of_nothing_after_it() {
+    let mut bench = Bench::new(&[]);
+    let view = view(&[ada_is_here()]);
+    let (_, mut peer) = bench.opened(&view, 1);
+    let others = ["before", "after"].map(|name| Event::UserAdded {
+        user: User { user_id: UserId(9), full_name: name.into(), ..ada(true) },
+    });
+    let [before, after] = others;
+    view.store(snapshot(&[ada_is_here(), before, ada_is_put_out(), after], 1_000));
+    bench.shard.handle_advanced(REALM);
+    bench.shard.deliver(Instant::now());
+    let heard = [peer.next_message(), peer.next_message()].map(|message| message["sequence"].as_u64());
+    assert_eq!(heard, [Some(2), Some(3)]);
+    peer.assert_closed(CloseCode::Revoked);
+}
+
+#[tokio::test]
 async fn a_session_that_ended_while_the_shard_slept_past_the_ring_is_closed() {
     let mut bench = Bench::new(&[]);
     let view = view(&[ada_is_here()]);
