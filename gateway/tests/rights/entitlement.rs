@@ -162,12 +162,6 @@ impl Play {
         let rows: Vec<String> = self.script.0.rows().map(str::to_owned).collect();
         for row in &rows {
             self.perform_row(server, row).await;
-            let whom = row.rsplit(':').next().unwrap_or_default();
-            if ENDED.contains(&whom) {
-                // Until it has ended, what is told together with the reason still reaches it.
-                let viewer = self.viewers.iter_mut().find(|viewer| viewer.name == whom);
-                viewer.expect("one of the cast").live.assert_closed(CloseCode::Revoked).await;
-            }
             if row == MIDDLE {
                 while self.names.of(&self.host.next_event().await.1) != *row {}
                 self.middle = self.host.position();
@@ -227,6 +221,7 @@ impl Play {
         let Self { script, viewers, names, .. } = self;
         for viewer in viewers {
             let events = if ENDED.contains(&viewer.column.as_str()) {
+                viewer.live.assert_closed(CloseCode::Revoked).await;
                 viewer.live.take_events().into_iter().map(|(_, event)| event).collect()
             } else {
                 to_the_last(&mut viewer.live).await
