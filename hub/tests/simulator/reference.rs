@@ -140,7 +140,7 @@ impl Reference {
         self.branch[self.branch.len() - 1]
     }
 
-    /// The last event ever that nodes can't read: a keeper must have begun after it.
+    /// The last event ever that nodes can't read; 0 if there was none.
     pub(crate) fn unreadable(&self) -> Sequence {
         self.unreadable
     }
