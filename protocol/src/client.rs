@@ -26,8 +26,8 @@
 //! - [`Updates::next`] gives each event once and in order, over as many connections as it takes, or says
 //!   [`Update::Reset`]. It fails only when the client has ended for good.
 //! - [`Client::send`] resolves when the message is committed. Sends are stored in the order in which they
-//!   were made; what is unanswered when a connection is lost goes out again with the same ids, and so do
-//!   refusals that pass.
+//!   were made; what is unanswered when a connection is lost goes out again with the same ids, and so does
+//!   what was refused for now, before anything newer (but behind what was sent before the refusal was read).
 //! - Nothing grows without end, and nobody waits for a slow program: sends past
 //!   [`Config::unanswered_max`] fail, updates past [`Config::updates_max`] are left out and fetched again
 //!   by a resume once the program has caught up. Awaiting a send while not taking updates is safe.

@@ -1,6 +1,7 @@
 //! A server as SPEC.md describes it, in memory, at which everybody may see everything.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -15,7 +16,7 @@ use crate::server_message::{ResetReason, ServerMessage, Welcome};
 
 /// Few, so that the client has to hold sends back.
 const SENDS_IN_FLIGHT_MAX: usize = 4;
-const RETRY_AFTER_MS: u32 = 700;
+const RETRY_AFTER: Duration = Duration::from_millis(700);
 
 pub(super) struct Server {
     codec: Codec,
@@ -26,8 +27,12 @@ pub(super) struct Server {
     floor: u64,
     /// What was stored of the client's, over all epochs.
     stored: BTreeMap<SendId, (MessageId, Sequence)>,
-    own_in_order: Vec<String>,
+    own_in_order: Vec<usize>,
     bytes_of: BTreeMap<SendId, Bytes>,
+    /// Sends that were refused for now, which may have been overtaken.
+    refused: BTreeSet<SendId>,
+    /// Sends whose answer the client has read.
+    answered: BTreeSet<SendId>,
     next_message_id: u64,
     to_refuse: usize,
     line: Option<Line>,
@@ -41,6 +46,10 @@ struct Line {
     /// Sends on the wire that would overtake one that was refused: they are refused too.
     in_wake: usize,
     to_client: VecDeque<Bytes>,
+    /// Sends that were written, and whose answer the client has not read.
+    under_way: BTreeSet<SendId>,
+    /// The client has read a refusal: until then it sends nothing.
+    refused_until: Option<Instant>,
 }
 
 impl Server {
@@ -53,6 +62,8 @@ impl Server {
             stored: BTreeMap::new(),
             own_in_order: Vec::new(),
             bytes_of: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            answered: BTreeSet::new(),
             next_message_id: 900,
             to_refuse: 0,
             line: None,
@@ -67,13 +78,18 @@ impl Server {
         self.log.get(usize::try_from(sequence.0).ok()?.checked_sub(1)?)
     }
 
-    /// The contents of the client's messages, in the order in which they were stored.
-    pub(super) fn own_in_order(&self) -> Vec<String> {
-        self.own_in_order.clone()
+    /// The numbers of the client's sends, in the order in which they were stored.
+    pub(super) fn own_in_order(&self) -> &[usize] {
+        &self.own_in_order
+    }
+
+    /// Whether a send was ever refused for now.
+    pub(super) fn refused(&self, number: usize) -> bool {
+        self.refused.contains(&numbered(number))
     }
 
     pub(super) fn stored(&self, number: usize) -> Option<(MessageId, Sequence)> {
-        self.stored.get(&id(&format!("s{number}"))).copied()
+        self.stored.get(&numbered(number)).copied()
     }
 
     // The line.
@@ -88,15 +104,33 @@ impl Server {
     }
 
     /// A frame is on its way to the server.
-    pub(super) fn take(&mut self, frame: Bytes) {
-        if let Some(line) = &mut self.line {
-            line.unread.push_back(frame);
+    pub(super) fn take(&mut self, frame: Bytes, now: Instant) {
+        let Some(line) = &mut self.line else { return };
+        if let Ok(ClientMessage::Send { send_id, .. }) = self.codec.decode_client(&frame) {
+            assert!(line.refused_until.is_none_or(|until| until <= now), "{send_id} does not wait");
+            for older in (0..number(&send_id)).map(numbered) {
+                let goes_before = line.under_way.contains(&older) || self.answered.contains(&older);
+                assert!(goes_before, "{send_id} overtakes {older}, known to be refused");
+            }
+            assert!(line.under_way.insert(send_id), "said once on a connection until it is answered");
         }
+        line.unread.push_back(frame);
     }
 
     /// A frame arrives at the client.
-    pub(super) fn next_frame(&mut self) -> Option<Bytes> {
-        self.line.as_mut()?.to_client.pop_front()
+    pub(super) fn next_frame(&mut self, now: Instant) -> Option<Bytes> {
+        let line = self.line.as_mut()?;
+        let frame = line.to_client.pop_front()?;
+        let message = self.codec.decode_server(&frame).expect("just encoded");
+        if let ServerMessage::Sent { send_id, .. } | ServerMessage::Refused { send_id, .. } = &message {
+            line.under_way.remove(send_id);
+        }
+        if let ServerMessage::Refused { .. } = message {
+            line.refused_until = Some(now + RETRY_AFTER);
+        } else if let ServerMessage::Sent { send_id, .. } = message {
+            self.answered.insert(send_id);
+        }
+        Some(frame)
     }
 
     /// Reads up to `count` frames.
@@ -189,14 +223,15 @@ impl Server {
         let in_flight = self.sends_on_the_wire() + 1;
         assert!(in_flight <= SENDS_IN_FLIGHT_MAX, "{in_flight} sends wait for their answers");
         if let Some(code) = self.refusal(in_flight - 1) {
-            let (message, retry_after_ms) = ("later".into(), Some(RETRY_AFTER_MS));
+            let (message, retry_after_ms) = ("later".into(), Some(RETRY_AFTER.as_millis() as u32));
+            self.refused.insert(send_id.clone());
             return self.say(&ServerMessage::Refused { send_id, code, message, retry_after_ms });
         }
         let (message_id, sequence) = match self.stored.get(&send_id) {
             Some(&stored) => stored,
             None => {
-                let stored = self.store(ADA, send_id.clone(), to, content.clone());
-                self.own_in_order.push(content);
+                let stored = self.store(ADA, send_id.clone(), to, content);
+                self.own_in_order.push(number(&send_id));
                 self.stored.insert(send_id.clone(), stored);
                 stored
             }
@@ -263,4 +298,13 @@ impl Server {
         let mark = Mark(u32::try_from(sequence.0 * 31 + self.epoch).expect("a short log"));
         Position { epoch: Epoch(self.epoch), sequence, mark }
     }
+}
+
+/// The id of the client's send of that number.
+pub(super) fn numbered(number: usize) -> SendId {
+    id(&format!("s{number}"))
+}
+
+fn number(send_id: &SendId) -> usize {
+    send_id.as_str()[1..].parse().expect("a number after the letter")
 }
