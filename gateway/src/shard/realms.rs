@@ -162,10 +162,9 @@ impl Shard {
         if !snapshot.state.admits(user, as_of) {
             return Fit::Refused;
         }
-        let Some(named) = named else {
-            let position = snapshot.ring.position_of(cursor);
-            return position.map_or(Fit::Wait, |position| Fit::At { position, unproven: false });
-        };
+        // A shard that slept past the ring has to look first.
+        let Some(live) = snapshot.ring.position_of(cursor) else { return Fit::Wait };
+        let Some(named) = named else { return Fit::At { position: live, unproven: false } };
         if named.epoch != head.epoch {
             return Fit::Reset(ResetReason::Epoch);
         }
@@ -211,6 +210,13 @@ impl Shard {
         if joining.position.is_none_or(|named| named.sequence <= head) {
             return;
         }
+        if self.roster_position(id).is_none() {
+            // The next look lets it ask again.
+            if let Some(joining) = self.joining(key) {
+                joining.asked_of_head = None;
+            }
+            return;
+        }
         if let Some(realm) = self.realms.get_mut(&id) {
             realm.joining.retain(|other| *other != key);
         }
@@ -228,9 +234,12 @@ impl Shard {
     /// Tells a session to start again from where the realm is, and goes on with it from there.
     pub(super) fn reset(&mut self, key: SessionKey, reason: ResetReason, herd: usize) {
         let Some(open) = self.connection(key).and_then(Connection::open) else { return };
-        open.unproven = None;
         let (id, user) = (open.session.realm_id(), open.session.user_id());
-        let Some(position) = self.roster_position(id) else { return };
+        // A shard that slept past the ring knows no position until it has looked: it comes here again.
+        let Some(position) = self.roster_position(id) else { return self.queue_if_behind(key) };
+        if let Some(open) = self.connection(key).and_then(Connection::open) {
+            open.unproven = None;
+        }
         if let Some(roster) = self.realms.get_mut(&id).and_then(|realm| realm.roster.as_mut()) {
             roster.leave(key, user);
             roster.join(key, user, position.sequence);
@@ -239,6 +248,7 @@ impl Shard {
         let after_ms = fastrand::u64(0..=spread_ms) as u32;
         self.say(key, &ServerMessage::Reset { reason, position, after_ms });
         self.told(key, position.sequence);
+        self.queue_if_behind(key);
     }
 
     /// A part of the log is there: whoever waited for it goes on.
