@@ -24,13 +24,17 @@ const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
 /// After a failed accept: out of descriptors, most likely. Sockets that are there go on.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long a socket without a place is kept to tell it so.
+/// How long a socket without a place is kept to tell it so; out of descriptors it holds one that others need.
 const REFUSAL_TIME_MAX: Duration = Duration::from_secs(1);
+const REFUSAL_TIME_MAX_SCARCE: Duration = Duration::from_millis(100);
+
+/// Descriptors held back for whoever waits at the door when there are no more.
+const RESERVE: usize = 16;
 
 /// Sockets that are being told so; beyond them they are only dropped.
 const REFUSALS_MAX: usize = 64;
 
-const _: () = assert!(REFUSALS_MAX < DESCRIPTORS_KEPT);
+const _: () = assert!(REFUSALS_MAX + RESERVE < DESCRIPTORS_KEPT);
 
 /// Listens on `address`.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -45,25 +49,30 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// Accepts for ever.
 pub(crate) async fn accept(listener: &TcpListener, shards: &[ShardHandle], admission: &Admission) {
     let refusals = Refusals(Arc::new(Semaphore::new(REFUSALS_MAX)));
-    // Given up when there are no more descriptors, so that whoever waits at the door can be told.
-    let mut reserve = None;
+    // Given up one by one when there are no more descriptors, so that whoever waits at the door can be told.
+    let mut reserve = Vec::with_capacity(RESERVE);
     loop {
-        reserve = reserve.or_else(|| File::open("/dev/null").ok());
+        while reserve.len() < RESERVE
+            && let Ok(held) = File::open("/dev/null")
+        {
+            reserve.push(held);
+        }
         match listener.accept().await {
             Ok((socket, peer)) => match admission.admit(peer.ip()) {
                 Ok(place) => hand_over(socket, place, shards),
-                Err(full) => refusals.refuse(socket, full),
+                Err(full) => refusals.refuse(socket, full, REFUSAL_TIME_MAX),
             },
             // That one is gone; the next is not worse for it.
             Err(error) if is_of_the_peer(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "no connection accepted");
-                if reserve.take().is_some()
+                if reserve.pop().is_some()
                     && let Ok(Ok((socket, _))) = timeout(ACCEPT_PAUSE, listener.accept()).await
                 {
-                    refuse(socket, Full::Node).await;
+                    refusals.refuse(socket, Full::Node, REFUSAL_TIME_MAX_SCARCE);
+                } else {
+                    sleep(ACCEPT_PAUSE).await;
                 }
-                sleep(ACCEPT_PAUSE).await;
             }
         }
     }
@@ -73,27 +82,24 @@ pub(crate) async fn accept(listener: &TcpListener, shards: &[ShardHandle], admis
 struct Refusals(Arc<Semaphore>);
 
 impl Refusals {
-    fn refuse(&self, socket: TcpStream, full: Full) {
+    fn refuse(&self, socket: TcpStream, full: Full, time_max: Duration) {
         let Ok(permit) = Arc::clone(&self.0).try_acquire_owned() else { return };
         tokio::spawn(async move {
-            refuse(socket, full).await;
+            // Whether it heard it is its own affair.
+            let _ = timeout(time_max, refuse(&socket, full)).await;
             drop(permit);
         });
     }
 }
 
 /// Tells a socket that there is no place for it, after its request: closed before, it might lose the answer.
-async fn refuse(socket: TcpStream, full: Full) {
-    let told = async {
-        if read_some(&socket).await? > 0 {
-            socket.try_write(full.answer())?;
-            SockRef::from(&socket).shutdown(Shutdown::Write)?;
-            while read_some(&socket).await? > 0 {}
-        }
-        io::Result::Ok(())
-    };
-    // Whether it heard it is its own affair.
-    let _ = timeout(REFUSAL_TIME_MAX, told).await;
+async fn refuse(socket: &TcpStream, full: Full) -> io::Result<()> {
+    if read_some(socket).await? > 0 {
+        socket.try_write(full.answer())?;
+        SockRef::from(socket).shutdown(Shutdown::Write)?;
+        while read_some(socket).await? > 0 {}
+    }
+    Ok(())
 }
 
 /// Reads and forgets what there is, once there is something; 0 at the end.
