@@ -10,6 +10,8 @@
     reason = "for tests only: what fails here has failed them"
 )]
 
+mod cable;
 mod process;
 
+pub use cable::Cable;
 pub use process::{Process, free_port, installed, until};
