@@ -313,7 +313,7 @@ impl WriterLink for DirectLink {
 
     fn heads(&self, realms: Vec<RealmId>) -> BoxFuture<'static, Result<Vec<(RealmId, Position)>, LinkError>> {
         let writer = self.0.clone();
-        Box::pin(async move { writer.heads(realms).await })
+        Box::pin(async move { Ok(writer.heads(realms, None).await?.heads) })
     }
 
     fn store_last_heard(&self, heard: Vec<LastHeard>) -> BoxFuture<'static, Result<(), LinkError>> {

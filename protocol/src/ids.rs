@@ -61,6 +61,8 @@ ids! {
     MessageId(u64);
     /// One connection's session in one life of a node.
     SessionId(u64);
+    /// One life of one gateway process; random, never 0.
+    NodeId(u64);
     /// An event's place in its realm's log, from 1; 0 is the place before the first.
     Sequence(u64);
     /// One life of a realm's log; random, never a time, changed only if the database went back.

@@ -28,6 +28,6 @@ pub use client_message::ClientMessage;
 pub use close::CloseCode;
 pub use codec::Codec;
 pub use event::{Destination, Event};
-pub use ids::{Epoch, Mark, MessageId, RealmId, SendId, Sequence, SessionId, StreamId, UserId};
+pub use ids::{Epoch, Mark, MessageId, NodeId, RealmId, SendId, Sequence, SessionId, StreamId, UserId};
 pub use position::Position;
 pub use server_message::ServerMessage;

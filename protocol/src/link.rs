@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audience::Audience;
 use crate::event::{Destination, Event, EventKind, Stream, User};
-use crate::ids::{Mark, MessageId, RealmId, SendId, Sequence, SessionId, StreamId, UserId};
+use crate::ids::{Mark, MessageId, NodeId, RealmId, SendId, Sequence, SessionId, StreamId, UserId};
 use crate::json;
 use crate::position::Position;
 
@@ -206,6 +206,26 @@ pub struct LogRange {
     /// State-changing events after the range, up to `head`, ascending: by undoing them a reader rewinds its
     /// realm state to the range.
     pub changes: Vec<EventRecord>,
+}
+
+/// A node's sign of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeLease {
+    /// Whose.
+    pub node_id: NodeId,
+    /// Up to when it was surely alive: milliseconds since the Unix epoch, bus time.
+    pub as_of_ms: u64,
+}
+
+/// What a read of heads brings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heads {
+    /// The heads of those of the asked realms that exist, ascending.
+    pub heads: Vec<(RealmId, Position)>,
+    /// All nodes heard of lately, ascending; none if the asker brought no lease of its own.
+    pub leases: Vec<NodeLease>,
+    /// The writer's clock: milliseconds since the Unix epoch.
+    pub time_ms: u64,
 }
 
 /// A user last heard of at a time.

@@ -44,6 +44,13 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Events pruned from the log in one transaction.
 pub(crate) const PRUNE_EVENTS_MAX: usize = 2_000;
 
+/// A node whose last lease is older than this, as the asking node counts, is not told of any more: far beyond
+/// any lease with its grace.
+pub(crate) const LEASE_TOLD: Duration = Duration::from_secs(5 * 60);
+
+/// Leases that are so much older than those told of are taken from the database.
+pub(crate) const LEASE_KEPT: Duration = Duration::from_secs(60 * 60);
+
 /// How often the log is pruned.
 pub(crate) const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 

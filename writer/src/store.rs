@@ -11,7 +11,7 @@ use std::sync::Arc;
 use squall_bus::BoxFuture;
 use squall_protocol::event::{Stream, User};
 use squall_protocol::frame::Publication;
-use squall_protocol::link::{LastHeard, LogRange, PageCursor, RealmPage};
+use squall_protocol::link::{LastHeard, LogRange, NodeLease, PageCursor, RealmPage};
 use squall_protocol::{Epoch, Mark, Position, RealmId, Sequence, StreamId, UserId};
 
 pub(crate) use history::{Anchor, HistoryPage, HistoryQuery, Narrow, StoredMessage};
@@ -59,6 +59,19 @@ pub(crate) trait Store: Commit {
 
     /// The heads of those of `realm_ids` that exist, ascending.
     fn heads(&self, realm_ids: Vec<RealmId>) -> BoxFuture<'_, Result<Vec<(RealmId, Position)>, StoreError>>;
+
+    /// Keeps the later of the node's leases, this one and what is stored. All nodes' leases of `since_ms` or
+    /// later, ascending by node; those long before it are forgotten.
+    fn renew_lease(
+        &self,
+        lease: NodeLease,
+        since_ms: u64,
+    ) -> BoxFuture<'_, Result<Vec<NodeLease>, StoreError>>;
+
+    /// Gives the log a new epoch if it is still in that of `seen` and contradicts it: its head is below it, or
+    /// the sequence has another mark. One compare-and-swap, so that many who ask at once get one new epoch.
+    /// The head after it.
+    fn renew_epoch(&self, realm_id: RealmId, seen: Position) -> BoxFuture<'_, Result<Position, StoreError>>;
 
     /// Keeps the later of what is stored and what is given.
     fn store_last_heard(&self, heard: Vec<LastHeard>) -> BoxFuture<'_, Result<(), StoreError>>;
@@ -232,4 +245,13 @@ impl RealmCommit {
         let outcomes = decide::decide_without_realm(part.realm_id, &part.requests);
         Self { publication: None, outcomes }
     }
+}
+
+/// Whether a log with this head, and `mark` at the sequence of `seen` if that is kept, is of the epoch of `seen`
+/// and yet not the log in which it was seen: the database went back.
+fn contradicts(head: Position, mark: Option<Mark>, seen: Position) -> bool {
+    // The place before the first event is in every log.
+    let anywhere = seen.sequence == Sequence::ZERO;
+    let another = head.sequence < seen.sequence || mark.is_some_and(|mark| mark != seen.mark);
+    head.epoch == seen.epoch && another && !anywhere
 }

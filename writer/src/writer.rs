@@ -9,17 +9,19 @@ use squall_protocol::event::Stream;
 use squall_protocol::frame::{Ephemeral, Frame};
 use squall_protocol::limits::{LOG_RANGE_EVENTS_MAX, REALM_PAGE_ROWS_MAX};
 use squall_protocol::link::{
-    Identity, LastHeard, LinkError, LogRange, PageCursor, RealmPage, Refusal, RefusalCode, WriteOutcome,
-    WriteRequest,
+    Heads, Identity, LastHeard, LinkError, LogRange, NodeLease, PageCursor, RealmPage, Refusal, RefusalCode,
+    WriteOutcome, WriteRequest,
 };
 use squall_protocol::{Position, RealmId, Sequence, SessionId, UserId};
 use tokio::task::JoinHandle;
 
 use crate::change::{Change, NewStream, NewUser, Outcome, Request, UserChange};
-use crate::clock::now_s;
+use crate::clock::{now_ms, now_s};
 use crate::config::Config;
 use crate::lane::Lane;
-use crate::limits::{PRUNE_EVENTS_MAX, PRUNE_INTERVAL, RETRY_AFTER, STREAMS_ENTERED_MAX, USERS_CREATED_MAX};
+use crate::limits::{
+    LEASE_TOLD, PRUNE_EVENTS_MAX, PRUNE_INTERVAL, RETRY_AFTER, STREAMS_ENTERED_MAX, USERS_CREATED_MAX,
+};
 use crate::rate_limit::RateLimit;
 use crate::secret::{ApiKey, KeyHash, random_epoch};
 use crate::store::{Commit, SqliteStore, Store, StoreError};
@@ -146,9 +148,25 @@ impl Writer {
         Ok(self.store().read_log(realm, after, limit.min(LOG_RANGE_EVENTS_MAX)).await?)
     }
 
-    /// The heads of those of `realms` that exist.
-    pub async fn heads(&self, realms: Vec<RealmId>) -> Result<Vec<(RealmId, Position)>, LinkError> {
-        Ok(self.store().heads(realms).await?)
+    /// The heads of those of `realms` that exist; and, for a node that brings its own lease, those of all.
+    pub async fn heads(&self, realms: Vec<RealmId>, lease: Option<NodeLease>) -> Result<Heads, LinkError> {
+        let leases = async {
+            let Some(lease) = lease else { return Ok(Vec::new()) };
+            let since_ms = lease.as_of_ms.saturating_sub(LEASE_TOLD.as_millis() as u64);
+            self.store().renew_lease(lease, since_ms).await
+        };
+        let (heads, leases) = tokio::try_join!(self.store().heads(realms), leases)?;
+        Ok(Heads { heads, leases, time_ms: now_ms() })
+    }
+
+    /// Gives a realm's log a new epoch if it is still in that of `seen`, a position that a node has proof of,
+    /// and contradicts it: the database went back. The head after it.
+    pub async fn renew_epoch(&self, realm: RealmId, seen: Position) -> Result<Position, LinkError> {
+        let head = self.store().renew_epoch(realm, seen).await?;
+        if head.epoch != seen.epoch {
+            tracing::warn!(%realm, ?seen, ?head, "the log is not the one that was seen: another epoch");
+        }
+        Ok(head)
     }
 
     /// Stores when users were last heard of; a later time that is known already stays.

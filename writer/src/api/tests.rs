@@ -117,7 +117,7 @@ impl Server {
     }
 
     async fn head(&self) -> Value {
-        let heads = self.writer.heads(vec![RealmId(1)]).await.unwrap();
+        let heads = self.writer.heads(vec![RealmId(1)], None).await.unwrap().heads;
         super::as_of(heads[0].1)
     }
 }

@@ -4,15 +4,16 @@
 use std::sync::Arc;
 
 use squall_protocol::event::{Event, Role};
-use squall_protocol::link::{LastHeard, LogRange, RealmPage};
+use squall_protocol::link::{LastHeard, LogRange, NodeLease, RealmPage};
 use squall_protocol::{
-    Destination, Epoch, Mark, MessageId, RealmId, SendId, Sequence, StreamId, UserId, json,
+    Destination, Epoch, Mark, MessageId, NodeId, Position, RealmId, SendId, Sequence, StreamId, UserId, json,
 };
 
 use super::{
     Anchor, Group, HistoryPage, HistoryQuery, Narrow, RealmGroup, Store, StoreError, StreamRef, StreamView,
 };
 use crate::change::{Change, NewStream, NewUser, Outcome, Request, UserChange};
+use crate::limits::LEASE_KEPT;
 use crate::secret::{ApiKey, KeyHash, random_epoch, random_mark};
 
 /// Makes a test of each promise.
@@ -35,6 +36,9 @@ macro_rules! conformance {
             pages_together_are_the_realm
             the_log_is_read_in_ranges_with_the_changes_behind_them
             an_old_end_is_pruned_and_the_rest_stays
+            the_later_lease_stays_and_dead_ones_go
+            a_log_that_contradicts_what_was_seen_gets_one_new_epoch
+            a_log_that_holds_what_was_seen_keeps_its_epoch
             the_later_last_heard_stays
             streams_show_themselves_to_whom_they_may
             a_stream_is_found_by_id_and_name
@@ -336,6 +340,68 @@ pub(crate) async fn an_old_end_is_pruned_and_the_rest_stays(mut bench: Bench) {
     bench.send(ADMIN, GENERAL, "t", "two").await;
     assert_eq!(bench.log(SETUP + 1, 10).await.records.len(), 1);
     assert_eq!(contents(&bench.history(ADMIN, of_stream(GENERAL)).await), ["one", "two"]);
+}
+
+pub(crate) async fn the_later_lease_stays_and_dead_ones_go(bench: Bench) {
+    let lease = |node_id, as_of_ms| NodeLease { node_id: NodeId(node_id), as_of_ms };
+    let renew = |lease, since_ms| bench.store.renew_lease(lease, since_ms);
+    assert_eq!(renew(lease(8, 1_000), 500).await.unwrap(), [lease(8, 1_000)]);
+    assert_eq!(renew(lease(7, 2_000), 500).await.unwrap(), [lease(7, 2_000), lease(8, 1_000)]);
+    assert_eq!(renew(lease(7, 1_500), 500).await.unwrap(), [lease(7, 2_000), lease(8, 1_000)]);
+    assert_eq!(renew(lease(7, 3_000), 1_001).await.unwrap(), [lease(7, 3_000)], "told since then only");
+    assert_eq!(renew(lease(7, 3_000), 0).await.unwrap().len(), 2, "but not forgotten yet");
+    let much_later = 1_001 + LEASE_KEPT.as_millis() as u64;
+    assert_eq!(renew(lease(9, much_later), much_later).await.unwrap(), [lease(9, much_later)]);
+    assert_eq!(renew(lease(9, much_later), 0).await.unwrap(), [lease(7, 3_000), lease(9, much_later)]);
+}
+
+pub(crate) async fn a_log_that_contradicts_what_was_seen_gets_one_new_epoch(mut bench: Bench) {
+    bench.send(ADMIN, GENERAL, "t", "one").await;
+    bench.send(ADMIN, GENERAL, "t", "two").await;
+    let log = bench.log(SETUP, 100).await;
+    let one = &log.records[0];
+    let of = |sequence: Sequence, mark: Mark| Position { sequence, mark, ..log.head };
+    let other = |mark: Mark| Mark(mark.0 ^ 1);
+    let ahead = of(log.head.sequence.next(), Mark(7));
+    let mut head = log.head;
+    for seen in [ahead, of(one.sequence, other(one.mark)), of(log.head.sequence, other(log.head.mark))] {
+        let seen = Position { epoch: head.epoch, ..seen };
+        let ask = |_| {
+            let (store, realm) = (Arc::clone(&bench.store), bench.realm);
+            tokio::spawn(async move { store.renew_epoch(realm, seen).await.unwrap() })
+        };
+        let asked: Vec<_> = (0..5).map(ask).collect();
+        let mut renewed = Vec::new();
+        for asked in asked {
+            renewed.push(asked.await.unwrap());
+        }
+        assert_ne!(renewed[0].epoch, head.epoch, "{seen:?}");
+        assert_eq!((renewed[0].sequence, renewed[0].mark), (head.sequence, head.mark));
+        assert!(renewed.iter().all(|one| *one == renewed[0]), "once, though five ask: {renewed:?}");
+        head = renewed[0];
+        assert_eq!(bench.log(SETUP, 100).await, LogRange { head, ..log.clone() }, "all else stays");
+    }
+}
+
+pub(crate) async fn a_log_that_holds_what_was_seen_keeps_its_epoch(mut bench: Bench) {
+    bench.send(ADMIN, GENERAL, "t", "one").await;
+    bench.send(ADMIN, GENERAL, "t", "two").await;
+    let log = bench.log(SETUP, 100).await;
+    let (head, one) = (log.head, &log.records[0]);
+    let keeps = |seen: Position| {
+        let store = Arc::clone(&bench.store);
+        async move { assert_eq!(store.renew_epoch(RealmId(1), seen).await.unwrap(), head, "{seen:?}") }
+    };
+    keeps(head).await;
+    keeps(Position { sequence: one.sequence, mark: one.mark, ..head }).await;
+    keeps(Position::start(head.epoch)).await;
+    let ahead = Position { sequence: head.sequence.next(), ..head };
+    keeps(Position { epoch: Epoch(head.epoch.0 ^ 1), ..ahead }).await;
+    let other = Position { sequence: one.sequence, mark: Mark(one.mark.0 ^ 1), ..head };
+    bench.store.prune_log(1_001, SETUP as usize + 1).await.unwrap();
+    keeps(other).await;
+    let unknown = StoreError::UnknownRealm(RealmId(99));
+    assert_eq!(bench.store.renew_epoch(RealmId(99), ahead).await.unwrap_err(), unknown);
 }
 
 pub(crate) async fn the_later_last_heard_stays(bench: Bench) {

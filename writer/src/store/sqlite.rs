@@ -4,6 +4,7 @@
 mod commit;
 mod facts;
 mod file;
+mod lease;
 mod log;
 mod messages;
 mod page;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use squall_bus::BoxFuture;
 use squall_protocol::event::User;
-use squall_protocol::link::{LastHeard, LogRange, PageCursor, RealmPage};
+use squall_protocol::link::{LastHeard, LogRange, NodeLease, PageCursor, RealmPage};
 use squall_protocol::{Epoch, Position, RealmId, Sequence, StreamId, UserId};
 
 use super::{
@@ -162,6 +163,18 @@ impl Store for SqliteStore {
 
     fn heads(&self, realm_ids: Vec<RealmId>) -> BoxFuture<'_, Result<Vec<(RealmId, Position)>, StoreError>> {
         Box::pin(self.read(move |tx| log::heads(tx, &realm_ids)))
+    }
+
+    fn renew_lease(
+        &self,
+        lease: NodeLease,
+        since_ms: u64,
+    ) -> BoxFuture<'_, Result<Vec<NodeLease>, StoreError>> {
+        Box::pin(self.write(move |tx| lease::renew(tx, lease, since_ms)))
+    }
+
+    fn renew_epoch(&self, realm_id: RealmId, seen: Position) -> BoxFuture<'_, Result<Position, StoreError>> {
+        Box::pin(self.write(move |tx| log::renew_epoch(tx, realm_id, seen)))
     }
 
     fn store_last_heard(&self, heard: Vec<LastHeard>) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -1,7 +1,7 @@
 use squall_bus::{Bus as _, Delivery, MemoryBus};
 use squall_protocol::event::Role;
 use squall_protocol::link::Operation;
-use squall_protocol::{Destination, SendId, StreamId};
+use squall_protocol::{Destination, NodeId, SendId, StreamId};
 
 use super::*;
 use crate::testing::{writer, writer_with};
@@ -96,7 +96,7 @@ async fn over_the_limit_is_refused_with_the_time_and_holds_back_the_rest() {
 async fn many_at_once_are_each_stored_once_in_one_dense_log() {
     let (writer, _dir) = writer().await;
     let realm = furnish(&writer).await;
-    let before = writer.heads(vec![realm]).await.unwrap()[0].1.sequence.0;
+    let before = writer.heads(vec![realm], None).await.unwrap().heads[0].1.sequence.0;
     let mut tasks = Vec::new();
     for session in 0..50 {
         let writer = writer.clone();
@@ -187,7 +187,7 @@ async fn what_is_closed_refuses_and_another_may_open() {
     assert_eq!(code(&pending.await.unwrap()[0]), None, "what is queued is finished");
     let outcome = late.write(vec![send(ADA, 1, "b", "too late")]).await.remove(0);
     assert_eq!(code(&outcome), Some(RefusalCode::Unavailable));
-    assert!(matches!(late.heads(vec![realm]).await, Err(LinkError::Unavailable(_))));
+    assert!(matches!(late.heads(vec![realm], None).await, Err(LinkError::Unavailable(_))));
     let again = Writer::open(config, Arc::new(MemoryBus::new())).await.unwrap();
     let retried = again.write(vec![send(ADA, 1, "a", "just in time")]).await.remove(0);
     assert_eq!(code(&retried), None);
@@ -224,7 +224,38 @@ async fn a_name_that_cannot_be_is_refused() {
     let renamed = UserChange { full_name: Some("Ada L".into()), ..UserChange::default() };
     let sequence = writer.change_user(realm, ADA, renamed).await.unwrap();
     assert_eq!(writer.user_by_email(realm, "ADA@x").await.unwrap().unwrap().full_name, "Ada L");
-    assert_eq!(writer.heads(vec![realm]).await.unwrap()[0].1.sequence, sequence);
+    assert_eq!(writer.heads(vec![realm], None).await.unwrap().heads[0].1.sequence, sequence);
     assert_eq!(writer.change_key(realm, UserId(9)).await.unwrap_err().code, RefusalCode::UnknownUser);
     assert!(writer.store_last_heard(vec![]).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_read_of_heads_carries_leases_both_ways() {
+    let (writer, _dir) = writer().await;
+    let realm = furnish(&writer).await;
+    let lease = |node_id, as_of_ms| NodeLease { node_id: NodeId(node_id), as_of_ms };
+    let without = writer.heads(vec![realm], None).await.unwrap();
+    assert!(without.leases.is_empty());
+    assert!(without.time_ms.abs_diff(now_ms()) < 60_000);
+    let told_ms = LEASE_TOLD.as_millis() as u64;
+    let old = writer.heads(vec![], Some(lease(2, 1_000_000))).await.unwrap();
+    assert_eq!((old.heads.len(), old.leases), (0, vec![lease(2, 1_000_000)]));
+    let both = writer.heads(vec![realm], Some(lease(1, 1_000_000 + told_ms))).await.unwrap();
+    assert_eq!(both.heads, without.heads);
+    assert_eq!(both.leases, [lease(1, 1_000_000 + told_ms), lease(2, 1_000_000)]);
+    let later = writer.heads(vec![], Some(lease(1, 1_000_001 + told_ms))).await.unwrap();
+    assert_eq!(later.leases.len(), 1, "the other was not heard of lately");
+}
+
+#[tokio::test]
+async fn a_node_that_saw_more_than_the_log_has_gets_another_epoch() {
+    let (writer, _dir) = writer().await;
+    let realm = furnish(&writer).await;
+    let head = writer.heads(vec![realm], None).await.unwrap().heads[0].1;
+    assert_eq!(writer.renew_epoch(realm, head).await.unwrap(), head);
+    let renewed =
+        writer.renew_epoch(realm, Position { sequence: head.sequence.next(), ..head }).await.unwrap();
+    assert_ne!(renewed.epoch, head.epoch);
+    assert_eq!(writer.renew_epoch(realm, head).await.unwrap(), renewed, "whoever asks late learns of it");
+    assert_eq!(writer.renew_epoch(RealmId(9), head).await, Err(LinkError::UnknownRealm(RealmId(9))));
 }

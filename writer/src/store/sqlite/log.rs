@@ -7,6 +7,8 @@ use squall_protocol::{Mark, Position, RealmId, Sequence};
 
 use super::Failure;
 use super::rows::{head, json, position};
+use crate::secret::random_epoch;
+use crate::store::contradicts;
 
 const EVENT: &str = "sequence, mark, kind, changes_state, audience, body";
 
@@ -46,6 +48,23 @@ pub(super) fn heads(
     let heads = select
         .query_map([json(realm_ids)?], |row: &Row<'_>| Ok((RealmId(row.get(0)?), position(row, 1)?)))?;
     heads.map(|head| Ok(head?)).collect()
+}
+
+/// In the transaction that holds the file's lock: of many who ask at once the first finds the epoch as it was.
+pub(super) fn renew_epoch(
+    tx: &Transaction<'_>,
+    realm_id: RealmId,
+    seen: Position,
+) -> Result<Position, Failure> {
+    let head = head(tx, realm_id)?;
+    let mark = mark_at(tx, realm_id, head, seen.sequence)?;
+    if !contradicts(head, mark, seen) {
+        return Ok(head);
+    }
+    let epoch = random_epoch();
+    let mut update = tx.prepare_cached("UPDATE realms SET epoch = ?2 WHERE realm_id = ?1")?;
+    update.execute(params![realm_id.0, epoch.0])?;
+    Ok(Position { epoch, ..head })
 }
 
 /// Takes a prefix of each realm's log, never a hole out of it: an event that looks old because the clock went

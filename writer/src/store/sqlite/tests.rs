@@ -34,6 +34,20 @@ async fn a_newer_file_is_left_alone() {
     assert!(matches!(SqliteStore::open(dir.path(), 1), Err(FileError::Newer { found: 1000, .. })));
 }
 
+#[tokio::test]
+async fn a_file_of_the_first_version_is_brought_up_to_date() {
+    let dir = tempfile::tempdir().unwrap();
+    let connection = Connection::open(dir.path().join("squall.sqlite")).unwrap();
+    connection.execute_batch(include_str!("schema.sql")).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    connection.execute_batch("INSERT INTO realms VALUES (1, 'Old', 'old', 7, 0, 0, 1)").unwrap();
+    drop(connection);
+    let store = SqliteStore::open(dir.path(), 1).unwrap();
+    assert_eq!(store.realms().await.unwrap()[0].name, "Old");
+    let lease = NodeLease { node_id: squall_protocol::NodeId(1), as_of_ms: 1 };
+    assert_eq!(store.renew_lease(lease, 0).await.unwrap(), [lease]);
+}
+
 #[test]
 fn what_is_no_directory_is_no_data_directory() {
     let dir = tempfile::tempdir().unwrap();
