@@ -11,7 +11,9 @@
 )]
 
 mod cable;
+mod postgres;
 mod process;
 
 pub use cable::Cable;
+pub use postgres::{Postgres, PostgresCopy};
 pub use process::{Process, free_port, installed, until};
