@@ -240,7 +240,7 @@ impl Drop for Postgres {
 /// The command that runs the server.
 fn server(dir: &Path, port: u16, durable: bool) -> Command {
     let on_off = if durable { "on" } else { "off" };
-    let mut command = as_system_user(&program("postgres"));
+    let mut command = as_system_user(program("postgres"));
     command.arg("-D").arg(dir.join(DATA)).args(["-h", "127.0.0.1", "-p", &port.to_string()]);
     for setting in [
         // No socket file: several servers of one machine would meet there.
@@ -291,7 +291,7 @@ fn initialise(dir: &Path) {
     let password = dir.join("password");
     fs::write(&password, PASSWORD).expect("a password file");
     own(dir);
-    let mut initdb = as_system_user(&program("initdb"));
+    let mut initdb = as_system_user(program("initdb"));
     initdb.arg("-D").arg(dir.join(DATA)).arg("--pwfile").arg(&password);
     initdb.args(["--username", SUPERUSER, "--auth", "scram-sha-256", "--encoding", "UTF8"]);
     // Small files of its journal: every copy has some.
@@ -301,7 +301,7 @@ fn initialise(dir: &Path) {
         format!("CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}'"),
         format!("CREATE DATABASE {ROLE} OWNER {ROLE}"),
     ] {
-        let mut single = as_system_user(&program("postgres"));
+        let mut single = as_system_user(program("postgres"));
         single.args(["--single", "-j", "-D"]).arg(dir.join(DATA)).args(["-c", "fsync=off", "postgres"]);
         let file = dir.join("sql");
         fs::write(&file, format!("{sql}\n")).expect("a file of SQL");
