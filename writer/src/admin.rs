@@ -7,6 +7,7 @@
 //! | `POST /admin/users` | `{"realm", "email", "full_name", "role"?, "is_bot"?, "streams"?: [names]}` | `{"realm_id", "user_id", "email", "api_key"}` |
 //! | `PATCH /admin/users` | `{"realm", "email", "full_name"?, "role"?, "is_active"?}` | `{"sequence"}` |
 //! | `POST /admin/keys` | `{"realm", "email"}` | `{"email", "api_key"}` |
+//! | `GET /admin/stats` | none | what this process did since it started, counted: one object |
 //! | `POST /admin/streams` | `{"realm", "name", "description"?, "invite_only"?, "members"?: [addresses]}` | `{"stream_id", "name"}` |
 //!
 //! `realm` is a realm's id or name. A line that can't be done is answered by `{"error": {"code", "message"}}`,
@@ -19,7 +20,7 @@ use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use axum::routing::post;
+use axum::routing::{get, post};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -41,6 +42,7 @@ pub(crate) fn router(writer: Writer) -> Router {
         .route("/admin/users", post(create_users).patch(change_users))
         .route("/admin/keys", post(change_keys))
         .route("/admin/streams", post(create_streams))
+        .route("/admin/stats", get(stats))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .merge(crate::api::health())
         .with_state(writer)
@@ -246,6 +248,10 @@ async fn create_stream(
     let stream = NewStream { name, description, invite_only };
     let stream = writer.create_stream(realm_id, stream, user_ids).await?;
     Ok(json!({ "stream_id": stream.stream_id, "name": stream.name }))
+}
+
+async fn stats(State(writer): State<Writer>) -> Response {
+    respond(&[writer.stats().to_json()])
 }
 
 async fn user_id(writer: &Writer, realm_id: RealmId, email: &str) -> Result<UserId, Refusal> {

@@ -64,7 +64,7 @@ pub(crate) fn health() -> Router<Writer> {
 }
 
 async fn ready(State(writer): State<Writer>) -> Response {
-    match writer.heads(Vec::new(), None).await {
+    match writer.store().heads(Vec::new()).await {
         Ok(_) => "ok\n".into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }

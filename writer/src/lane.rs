@@ -1,30 +1,62 @@
-//! The serial path of commit groups: what arrives within one commit shares the next.
+//! The serial paths of commit groups: what arrives within one commit shares the next. A database with one
+//! writer has one lane, another one for each realm that has something to do.
+
+mod load;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use squall_bus::Bus;
 use squall_protocol::frame::{Frame, Publication};
 use squall_protocol::limits::GROUP_EVENTS_MAX;
 use squall_protocol::link::{Refusal, RefusalCode};
 use squall_protocol::{RealmId, SessionId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::change::{Outcome, Request};
 use crate::clock::now_s;
 use crate::limits::{
-    GROUP_BYTES_MAX, GROUP_REALMS_MAX, QUEUE_AGE_MAX, QUEUE_BYTES_MAX, QUEUE_REQUESTS_MAX, RETRY_AFTER,
+    GROUP_BYTES_MAX, GROUP_REALMS_MAX, PUBLISH_MAX, QUEUE_AGE_MAX, QUEUE_BYTES_MAX, QUEUE_REQUESTS_MAX,
+    QUEUES_BYTES_MAX, QUEUES_REQUESTS_MAX, RETRY_AFTER,
 };
 use crate::secret::random_mark;
-use crate::store::{Commit, Group, RealmCommit, RealmGroup};
+use crate::store::{Commit, Group, LanePlan, RealmCommit, RealmGroup, StoreError};
+use load::Load;
 
-/// A lane's address. Dropped, the lane finishes what waits and ends.
-pub(crate) struct Lane {
+/// All lanes of a writer. Each is made when something is to be done in it, and ends when all of that is done.
+pub(crate) struct Lanes {
+    shared: Arc<Shared>,
+    plan: LanePlan,
+    runtime: Handle,
+}
+
+/// What lanes share.
+struct Shared {
+    store: Arc<dyn Commit>,
+    bus: Arc<dyn Bus>,
+    /// Taken for each commit.
+    permits: Semaphore,
+    open: Mutex<OpenLanes>,
+    load: Load,
+}
+
+#[derive(Default)]
+struct OpenLanes {
+    by_key: HashMap<LaneKey, OpenLane>,
+    closed: bool,
+}
+
+/// Whose lane: a realm's, or everybody's.
+type LaneKey = Option<RealmId>;
+
+/// A lane that has something to do.
+struct OpenLane {
     inbox: mpsc::UnboundedSender<Batch>,
     load: Arc<Load>,
+    task: JoinHandle<()>,
 }
 
 /// Requests that came together: one answer to all. A session's are done in order.
@@ -34,65 +66,120 @@ struct Batch {
     reply: oneshot::Sender<Vec<Outcome>>,
 }
 
-/// What waits in a lane, bounded; the channel itself is not, because a batch is no unit of size.
-#[derive(Default)]
-struct Load {
-    requests: AtomicUsize,
-    bytes: AtomicUsize,
-}
-
-impl Lane {
-    /// Starts a lane on the current runtime; the handle ends when the lane has.
-    pub(crate) fn start(store: Arc<dyn Commit>, bus: Arc<dyn Bus>) -> (Self, JoinHandle<()>) {
-        let (inbox, batches) = mpsc::unbounded_channel();
-        let load = Arc::new(Load::default());
-        let worker = Worker {
+impl Lanes {
+    /// None yet; they will run on the current runtime.
+    pub(crate) fn new(store: Arc<dyn Commit>, bus: Arc<dyn Bus>) -> Self {
+        let plan = store.lane_plan();
+        let commits_max = match plan {
+            LanePlan::One => 1,
+            LanePlan::PerRealm { commits_max } => commits_max.max(1),
+        };
+        let shared = Shared {
             store,
             bus,
+            permits: Semaphore::new(commits_max),
+            open: Mutex::default(),
+            load: Load::new(QUEUES_REQUESTS_MAX, QUEUES_BYTES_MAX),
+        };
+        Self { shared: Arc::new(shared), plan, runtime: Handle::current() }
+    }
+
+    /// Has `requests` done; one outcome for each, in their order.
+    pub(crate) async fn submit(&self, requests: Vec<(SessionId, Request)>) -> Vec<Outcome> {
+        let count = requests.len();
+        let mut parts: BTreeMap<LaneKey, (Vec<usize>, Vec<(SessionId, Request)>)> = BTreeMap::new();
+        for (index, (session_id, request)) in requests.into_iter().enumerate() {
+            let key = match self.plan {
+                LanePlan::One => None,
+                LanePlan::PerRealm { .. } => Some(request.realm_id),
+            };
+            let (places, requests) = parts.entry(key).or_default();
+            places.push(index);
+            requests.push((session_id, request));
+        }
+        // All are with their lanes before the first is waited for.
+        let mut answers = Vec::with_capacity(parts.len());
+        for (key, (places, requests)) in parts {
+            answers.push((places, self.hand_over(key, requests)));
+        }
+        let mut outcomes: Vec<Option<Outcome>> = (0..count).map(|_| None).collect();
+        for (places, answer) in answers {
+            let answer = match answer {
+                Ok(answer) => answer.await.map_err(|_| "the writer is going down"),
+                Err(words) => Err(words),
+            };
+            let answer = answer.unwrap_or_else(|words| vec![unavailable(words); places.len()]);
+            for (place, outcome) in places.into_iter().zip(answer) {
+                outcomes[place] = Some(outcome);
+            }
+        }
+        let missing = || unavailable("the writer is going down");
+        outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(missing)).collect()
+    }
+
+    /// Gives the requests to their lane, which is made if it is not there; or says why not.
+    fn hand_over(
+        &self,
+        key: LaneKey,
+        requests: Vec<(SessionId, Request)>,
+    ) -> Result<oneshot::Receiver<Vec<Outcome>>, &'static str> {
+        let mut open = self.shared.open();
+        if open.closed {
+            return Err("the writer is closed");
+        }
+        // A lane that broke has let go of its inbox, and another takes its place.
+        let lane = open.by_key.remove(&key).filter(|lane| !lane.inbox.is_closed());
+        let lane = lane.unwrap_or_else(|| self.open_lane(key));
+        let bytes = requests.iter().map(|(_, request)| request.bytes()).sum();
+        let fits = self.shared.load.add(requests.len(), bytes);
+        let fits = fits
+            && (lane.load.add(requests.len(), bytes) || {
+                self.shared.load.take(requests.len(), bytes);
+                false
+            });
+        let (reply, answer) = oneshot::channel();
+        if fits {
+            // It can't have ended meanwhile: it does so only with `open` locked.
+            let _ = lane.inbox.send(Batch { requests, since: Instant::now(), reply });
+        }
+        open.by_key.insert(key, lane);
+        if fits { Ok(answer) } else { Err("the writer has too much to do") }
+    }
+
+    fn open_lane(&self, key: LaneKey) -> OpenLane {
+        let (inbox, batches) = mpsc::unbounded_channel();
+        let load = Arc::new(Load::new(QUEUE_REQUESTS_MAX, QUEUE_BYTES_MAX));
+        let worker = Worker {
+            key,
+            shared: Arc::clone(&self.shared),
             inbox: batches,
             load: Arc::clone(&load),
             waiting: VecDeque::new(),
             open: HashMap::new(),
             batches: 0,
         };
-        (Self { inbox, load }, tokio::spawn(worker.run()))
+        OpenLane { inbox, load, task: self.runtime.spawn(worker.run()) }
     }
 
-    /// Has `requests` done; one outcome for each, in their order.
-    pub(crate) async fn submit(&self, requests: Vec<(SessionId, Request)>) -> Vec<Outcome> {
-        let count = requests.len();
-        if count == 0 {
-            return Vec::new();
+    /// Takes no more, and waits until what was taken is done.
+    pub(crate) async fn close(&self) {
+        let lanes = {
+            let mut open = self.shared.open();
+            open.closed = true;
+            std::mem::take(&mut open.by_key)
+        };
+        for OpenLane { inbox, task, .. } in lanes.into_values() {
+            drop(inbox);
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a lane did not end well");
+            }
         }
-        let bytes = requests.iter().map(|(_, request)| request.bytes()).sum();
-        if !self.load.add(count, bytes) {
-            return vec![unavailable("the writer has too much to do"); count];
-        }
-        let (reply, answer) = oneshot::channel();
-        let batch = Batch { requests, since: Instant::now(), reply };
-        if self.inbox.send(batch).is_err() {
-            self.load.take(count, bytes);
-        }
-        answer.await.unwrap_or_else(|_| vec![unavailable("the writer is going down"); count])
     }
 }
 
-impl Load {
-    /// False if it is too much; the first of a big batch always fits an empty queue.
-    fn add(&self, requests: usize, bytes: usize) -> bool {
-        let before = self.requests.fetch_add(requests, Ordering::Relaxed);
-        let bytes_before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before == 0
-            || (before + requests <= QUEUE_REQUESTS_MAX && bytes_before + bytes <= QUEUE_BYTES_MAX);
-        if !fits {
-            self.take(requests, bytes);
-        }
-        fits
-    }
-
-    fn take(&self, requests: usize, bytes: usize) {
-        self.requests.fetch_sub(requests, Ordering::Relaxed);
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+impl Shared {
+    fn open(&self) -> MutexGuard<'_, OpenLanes> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,10 +187,14 @@ fn unavailable(words: &str) -> Outcome {
     Outcome::Refused(Refusal::retryable(RefusalCode::Unavailable, words, RETRY_AFTER.as_millis() as u32))
 }
 
-/// The lane itself.
+fn away() -> Outcome {
+    unavailable("the database can't be reached, or is held up")
+}
+
+/// A lane itself.
 struct Worker {
-    store: Arc<dyn Commit>,
-    bus: Arc<dyn Bus>,
+    key: LaneKey,
+    shared: Arc<Shared>,
     inbox: mpsc::UnboundedReceiver<Batch>,
     load: Arc<Load>,
     /// In the order of arrival.
@@ -140,19 +231,37 @@ struct OpenBatch {
 
 impl Worker {
     async fn run(mut self) {
-        loop {
-            if self.waiting.is_empty() {
-                match self.inbox.recv().await {
-                    Some(batch) => self.admit(batch),
-                    None => return,
-                }
-            }
+        let shared = Arc::clone(&self.shared);
+        while self.has_work() {
+            // First the turn, then the group: what arrives while others commit is still in it.
+            let Ok(_turn) = shared.permits.acquire().await else { return };
             while let Ok(batch) = self.inbox.try_recv() {
                 self.admit(batch);
             }
             let items = self.take_group();
             if !items.is_empty() {
                 self.commit(items).await;
+            }
+        }
+    }
+
+    /// Whether something waits; if not, the lane is over, and whoever comes opens another.
+    fn has_work(&mut self) -> bool {
+        if !self.waiting.is_empty() {
+            return true;
+        }
+        let shared = Arc::clone(&self.shared);
+        let mut open = shared.open();
+        match self.inbox.try_recv() {
+            Ok(batch) => {
+                drop(open);
+                self.admit(batch);
+                true
+            }
+            Err(_) => {
+                // Closed, the map has let go of it already.
+                open.by_key.remove(&self.key);
+                false
             }
         }
     }
@@ -192,6 +301,7 @@ impl Worker {
                 break;
             }
             self.load.take(1, size);
+            self.shared.load.take(1, size);
             if self.is_stopped(item.place) {
                 self.answer_out_of_order(item.place);
             } else if item.since.elapsed() > QUEUE_AGE_MAX {
@@ -205,11 +315,16 @@ impl Worker {
         items
     }
 
-    /// Commits the items together; if that fails, one by one, so that one can't fail the others.
+    /// Commits the items together; if that fails, one by one, so that one can't fail the others. Not if the
+    /// database is away: then they would only wait in turn for what does not come.
     async fn commit(&mut self, items: Vec<Item>) {
         let (group, places) = group_of(items);
-        match self.store.commit(Arc::clone(&group)).await {
+        match self.shared.store.commit(Arc::clone(&group)).await {
             Ok(commits) => self.finish(commits, &places).await,
+            Err(StoreError::Away(words)) => {
+                tracing::warn!(%words, requests = places.concat().len(), "commit group refused");
+                places.concat().into_iter().for_each(|place| self.answer(place, away()));
+            }
             Err(error) if group.realms.len() == 1 && places[0].len() == 1 => {
                 tracing::warn!(%error, "write failed");
                 self.answer(places[0][0], unavailable("the database can't be reached"));
@@ -222,10 +337,15 @@ impl Worker {
     }
 
     async fn commit_singly(&mut self, group: &Group, places: &[Vec<Place>]) {
+        let mut is_away = false;
         for (part, places) in group.realms.iter().zip(places) {
             for (request, place) in part.requests.iter().zip(places) {
                 if self.is_stopped(*place) {
                     self.answer_out_of_order(*place);
+                    continue;
+                }
+                if is_away {
+                    self.answer(*place, away());
                     continue;
                 }
                 let part = RealmGroup {
@@ -234,10 +354,11 @@ impl Worker {
                     requests: vec![request.clone()],
                 };
                 let single = Group { now_s: group.now_s, realms: vec![part] };
-                match self.store.commit(Arc::new(single)).await {
+                match self.shared.store.commit(Arc::new(single)).await {
                     Ok(commits) => self.finish(commits, &[vec![*place]]).await,
                     Err(error) => {
                         tracing::warn!(%error, "write failed");
+                        is_away = matches!(error, StoreError::Away(_));
                         self.answer(*place, unavailable("the database can't be reached"));
                     }
                 }
@@ -259,8 +380,11 @@ impl Worker {
 
     async fn publish(&self, publication: Publication) {
         let realm_id = publication.realm_id;
-        if let Err(error) = self.bus.publish(realm_id, Frame::Events(publication).encode()).await {
-            tracing::debug!(%error, %realm_id, "not published; nodes read it from the log");
+        let published = self.shared.bus.publish(realm_id, Frame::Events(publication).encode());
+        match timeout(PUBLISH_MAX, published).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, %realm_id, "not published; nodes read it from the log"),
+            Err(_) => tracing::debug!(%realm_id, "the bus takes too long; nodes read it from the log"),
         }
     }
 

@@ -17,6 +17,7 @@ mod lane;
 mod limits;
 mod rate_limit;
 mod secret;
+mod stats;
 mod store;
 #[cfg(test)]
 mod testing;

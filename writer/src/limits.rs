@@ -4,11 +4,20 @@ use std::time::Duration;
 
 use squall_protocol::limits::{CONTENT_CHARS_MAX, GROUP_EVENTS_MAX};
 
-/// The most requests waiting for the lane; beyond it they are refused at once, to be tried again.
+/// The most requests waiting for one lane; beyond it they are refused at once, to be tried again.
 pub(crate) const QUEUE_REQUESTS_MAX: usize = 32 * 1024;
 
-/// The most bytes of content waiting for the lane.
+/// The most bytes of content waiting for one lane.
 pub(crate) const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The most requests waiting for all lanes together.
+pub(crate) const QUEUES_REQUESTS_MAX: usize = 4 * QUEUE_REQUESTS_MAX;
+
+/// The most bytes of content waiting for all lanes together.
+pub(crate) const QUEUES_BYTES_MAX: usize = 4 * QUEUE_BYTES_MAX;
+
+/// How long a publication may keep its lane: the bus is a hint, and a bus that is away must not hold up commits.
+pub(crate) const PUBLISH_MAX: Duration = Duration::from_millis(250);
 
 /// How long a request may wait for the lane before it is refused, to be tried again: its client has
 /// given up by then.

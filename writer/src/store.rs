@@ -27,6 +27,18 @@ pub(crate) trait Commit: Send + Sync + 'static {
     /// `decide::decide` decide, stores. One for each realm of the group, in its order. On an error nothing is
     /// known of the group's fate: the same requests may be tried again, their send ids tell.
     fn commit(&self, group: Arc<Group>) -> BoxFuture<'_, Result<Vec<RealmCommit>, StoreError>>;
+
+    /// Which groups may be under way at once.
+    fn lane_plan(&self) -> LanePlan;
+}
+
+/// Which commit groups of a database may be under way at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LanePlan {
+    /// One, of all realms: the database has one writer.
+    One,
+    /// One of each realm, and of all of them no more than `commits_max`.
+    PerRealm { commits_max: usize },
 }
 
 /// A database. Each read is one snapshot, and its `as_of` is the log's head in that snapshot; of a realm
@@ -218,9 +230,12 @@ pub(crate) struct Topic {
 /// Why the store gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Busy, broken, or closed; trying later may work.
+    /// Busy, broken, or closed; trying later may work, or trying less.
     #[error("database: {0}")]
     Unavailable(String),
+    /// It can't be reached, or another holds what is needed: trying later may work, trying less won't.
+    #[error("database: {0}")]
+    Away(String),
     /// There is no such realm.
     #[error("no realm {0}")]
     UnknownRealm(RealmId),

@@ -1,7 +1,7 @@
 //! The writer's handle: what a gateway, the HTTP API and the operator ask of it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use squall_bus::Bus;
@@ -18,12 +18,13 @@ use tokio::task::JoinHandle;
 use crate::change::{Change, NewStream, NewUser, Outcome, Request, UserChange};
 use crate::clock::{now_ms, now_s};
 use crate::config::Config;
-use crate::lane::Lane;
+use crate::lane::Lanes;
 use crate::limits::{
     LEASE_TOLD, PRUNE_EVENTS_MAX, PRUNE_INTERVAL, RETRY_AFTER, STREAMS_ENTERED_MAX, USERS_CREATED_MAX,
 };
 use crate::rate_limit::RateLimit;
 use crate::secret::{ApiKey, KeyHash, random_epoch};
+use crate::stats::Stats;
 use crate::store::{Commit, SqliteStore, Store, StoreError};
 use crate::text;
 
@@ -37,9 +38,9 @@ struct Inner {
     config: Config,
     store: Arc<dyn Store>,
     bus: Arc<dyn Bus>,
-    /// `None` once closed.
-    lane: Mutex<Option<Arc<Lane>>>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    lanes: Lanes,
+    pruning: JoinHandle<()>,
+    stats: Stats,
     rate_limit: RateLimit,
 }
 
@@ -75,28 +76,30 @@ impl Writer {
     /// the current tokio runtime.
     pub async fn open(config: Config, bus: Arc<dyn Bus>) -> Result<Self, OpenError> {
         let (dir, threads) = (config.data_dir.clone(), config.read_threads);
-        let open = tokio::task::spawn_blocking(move || SqliteStore::open(&dir, threads));
+        let stats = Stats::default();
+        let counts = Arc::clone(&stats.database);
+        let open = tokio::task::spawn_blocking(move || SqliteStore::open(&dir, threads, counts));
         let opened = open.await.map_err(|error| OpenError(error.to_string()))?;
         let store: Arc<dyn Store> = Arc::new(opened.map_err(|error| OpenError(error.to_string()))?);
-        Ok(Self::start(config, store, bus))
+        Ok(Self::start(config, store, bus, stats))
     }
 
-    pub(crate) fn start(config: Config, store: Arc<dyn Store>, bus: Arc<dyn Bus>) -> Self {
-        let (lane, lane_task) = Lane::start(Arc::clone(&store) as Arc<dyn Commit>, Arc::clone(&bus));
-        let prune_task = tokio::spawn(prune(Arc::clone(&store), config.log_window));
+    fn start(config: Config, store: Arc<dyn Store>, bus: Arc<dyn Bus>, stats: Stats) -> Self {
         let inner = Inner {
             rate_limit: RateLimit::new(config.rate_limit_per_minute),
+            lanes: Lanes::new(Arc::clone(&store) as Arc<dyn Commit>, Arc::clone(&bus)),
+            pruning: tokio::spawn(prune(Arc::clone(&store), config.log_window)),
+            stats,
             config,
             store,
             bus,
-            lane: Mutex::new(Some(Arc::new(lane))),
-            tasks: Mutex::new(vec![prune_task, lane_task]),
         };
         Self { inner: Arc::new(inner) }
     }
 
     /// Whose key this is; `None` if nobody's, or a deactivated user's.
     pub async fn identify(&self, token: &str) -> Result<Option<Identity>, LinkError> {
+        self.stats().link.identify.add(1);
         let account = self.store().account(KeyHash::of(token)).await?;
         Ok(account.map(|account| Identity {
             realm_id: account.realm.realm_id,
@@ -108,6 +111,8 @@ impl Writer {
     /// Does what sessions want; one outcome for each request, in their order. A session's requests are done
     /// in order: after one that may be tried again, its later ones are refused `out_of_order`.
     pub async fn write(&self, batch: Vec<WriteRequest>) -> Vec<WriteOutcome> {
+        self.stats().link.write_batches.add(1);
+        self.stats().link.writes.add(batch.len());
         let mut outcomes: Vec<Option<WriteOutcome>> = Vec::with_capacity(batch.len());
         let mut stopped: HashMap<SessionId, u32> = HashMap::new();
         let mut admitted = Vec::with_capacity(batch.len());
@@ -135,6 +140,7 @@ impl Writer {
         realm: RealmId,
         cursor: Option<PageCursor>,
     ) -> Result<RealmPage, LinkError> {
+        self.stats().link.realm_page.add(1);
         Ok(self.store().realm_page(realm, cursor, REALM_PAGE_ROWS_MAX).await?)
     }
 
@@ -145,11 +151,13 @@ impl Writer {
         after: Sequence,
         limit: usize,
     ) -> Result<LogRange, LinkError> {
+        self.stats().link.read_log.add(1);
         Ok(self.store().read_log(realm, after, limit.min(LOG_RANGE_EVENTS_MAX)).await?)
     }
 
     /// The heads of those of `realms` that exist; and, for a node that brings its own lease, those of all.
     pub async fn heads(&self, realms: Vec<RealmId>, lease: Option<NodeLease>) -> Result<Heads, LinkError> {
+        self.stats().link.heads.add(1);
         let leases = async {
             let Some(lease) = lease else { return Ok(Vec::new()) };
             let since_ms = lease.as_of_ms.saturating_sub(LEASE_TOLD.as_millis() as u64);
@@ -162,6 +170,7 @@ impl Writer {
     /// Gives a realm's log a new epoch if it is still in that of `seen`, a position that a node has proof of,
     /// and contradicts it: the database went back. The head after it.
     pub async fn renew_epoch(&self, realm: RealmId, seen: Position) -> Result<Position, LinkError> {
+        self.stats().link.renew_epoch.add(1);
         let head = self.store().renew_epoch(realm, seen).await?;
         if head.epoch != seen.epoch {
             tracing::warn!(%realm, ?seen, ?head, "the log is not the one that was seen: another epoch");
@@ -171,6 +180,7 @@ impl Writer {
 
     /// Stores when users were last heard of; a later time that is known already stays.
     pub async fn store_last_heard(&self, heard: Vec<LastHeard>) -> Result<(), LinkError> {
+        self.stats().link.store_last_heard.add(1);
         if heard.is_empty() {
             return Ok(());
         }
@@ -281,17 +291,8 @@ impl Writer {
     /// Takes no more writes, finishes what is queued, brings the file in order and lets go of the data
     /// directory. Other handles then get refusals.
     pub async fn close(self) {
-        drop(self.inner.lane.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let tasks = std::mem::take(&mut *self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut tasks = tasks.into_iter();
-        if let Some(prune) = tasks.next() {
-            prune.abort();
-        }
-        for task in tasks {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "the lane did not end well");
-            }
-        }
+        self.inner.pruning.abort();
+        self.inner.lanes.close().await;
         self.inner.store.close().await;
     }
 
@@ -301,6 +302,10 @@ impl Writer {
 
     pub(crate) fn config(&self) -> &Config {
         &self.inner.config
+    }
+
+    pub(crate) fn stats(&self) -> &Stats {
+        &self.inner.stats
     }
 
     pub(crate) fn rate_limit(&self) -> &RateLimit {
@@ -326,11 +331,7 @@ impl Writer {
     }
 
     async fn submit(&self, requests: Vec<(SessionId, Request)>) -> Vec<Outcome> {
-        let lane = self.inner.lane.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match lane {
-            Some(lane) => lane.submit(requests).await,
-            None => vec![Outcome::Refused(unavailable("the writer is closed")); requests.len()],
-        }
+        self.inner.lanes.submit(requests).await
     }
 
     fn limit(&self, user_id: UserId, now: Instant) -> Result<(), Refusal> {
@@ -344,17 +345,15 @@ impl Writer {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // The lane ends by itself when its address goes; the pruner would go on for ever.
-        if let Some(prune) = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).first() {
-            prune.abort();
-        }
+        // A lane ends by itself when nothing waits; the pruner would go on for ever.
+        self.pruning.abort();
     }
 }
 
 impl From<StoreError> for LinkError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(words) => Self::Unavailable(words),
+            StoreError::Unavailable(words) | StoreError::Away(words) => Self::Unavailable(words),
             StoreError::UnknownRealm(realm_id) => Self::UnknownRealm(realm_id),
         }
     }

@@ -155,3 +155,26 @@ async fn a_closed_writer_and_a_body_too_large_are_errors() {
         assert_eq!(code(&admin.lines(method, path, line).await[0]), "unavailable", "{path}");
     }
 }
+
+#[tokio::test]
+async fn what_was_asked_is_counted_by_kind() {
+    let admin = admin().await;
+    let before = admin.lines("GET", "/admin/stats", "").await.remove(0);
+    let [realm, other] = [RealmId(1), RealmId(9)];
+    admin.writer.heads(vec![realm], None).await.unwrap();
+    admin.writer.read_log(realm, squall_protocol::Sequence(0), 1).await.unwrap();
+    admin.writer.realm_page(other, None).await.unwrap_err();
+    admin.lines("POST", "/admin/users", r#"{"realm": 1, "email": "a@x", "full_name": "A"}"#).await;
+    let after = admin.lines("GET", "/admin/stats", "").await.remove(0);
+    let grown = |path: &str| {
+        let count = |stats: &Value| stats.pointer(path).and_then(Value::as_u64).unwrap();
+        count(&after) - count(&before)
+    };
+    assert_eq!(
+        ["/link/heads", "/link/read_log", "/link/realm_page", "/link/identify"].map(grown),
+        [1, 1, 1, 0]
+    );
+    // The three above, and the realm's id for the user's line.
+    assert_eq!(["/database/reads", "/database/failures"].map(grown), [4, 1]);
+    assert_eq!(["/database/commits", "/database/committed_requests"].map(grown), [1, 1]);
+}

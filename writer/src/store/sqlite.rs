@@ -24,16 +24,18 @@ use squall_protocol::link::{LastHeard, LogRange, NodeLease, PageCursor, RealmPag
 use squall_protocol::{Epoch, Position, RealmId, Sequence, StreamId, UserId};
 
 use super::{
-    Account, Commit, Group, HistoryPage, HistoryQuery, Realm, RealmCommit, Stamped, Store, StoreError,
-    StreamRef, StreamView, Topic,
+    Account, Commit, Group, HistoryPage, HistoryQuery, LanePlan, Realm, RealmCommit, Stamped, Store,
+    StoreError, StreamRef, StreamView, Topic,
 };
 use crate::secret::KeyHash;
+use crate::stats::DatabaseStats;
 use file::DataDir;
 pub(crate) use file::FileError;
 use thread::Threads;
 
 /// A realm's tables in one file of a data directory, which it holds alone.
 pub(crate) struct SqliteStore {
+    stats: Arc<DatabaseStats>,
     /// Field order is drop order: the threads end before the directory is let go.
     writer: Threads,
     readers: Threads,
@@ -42,15 +44,25 @@ pub(crate) struct SqliteStore {
 
 impl SqliteStore {
     /// Takes the directory, makes or migrates the file, starts the threads.
-    pub(crate) fn open(dir: &Path, read_threads: usize) -> Result<Self, FileError> {
+    pub(crate) fn open(
+        dir: &Path,
+        read_threads: usize,
+        stats: Arc<DatabaseStats>,
+    ) -> Result<Self, FileError> {
         let dir = DataDir::lock(dir)?;
         let writer = dir.open_for_writing()?;
         let readers = (0..read_threads.max(1)).map(|_| dir.open_for_reading()).collect::<Result<_, _>>()?;
         Ok(Self {
+            stats,
             writer: Threads::start("squall-write", vec![writer])?,
             readers: Threads::start("squall-read", readers)?,
             dir,
         })
+    }
+
+    fn counted<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.stats.failures.add(usize::from(result.is_err()));
+        result
     }
 
     /// Runs `work` in a transaction on the writing connection; it commits unless `work` fails.
@@ -66,7 +78,8 @@ impl SqliteStore {
             transaction.commit()?;
             Ok(value)
         };
-        self.writer.run(work).await
+        self.stats.writes.add(1);
+        self.counted(self.writer.run(work).await)
     }
 
     /// Runs `work` on a reading connection: what it reads is one snapshot. It is broken off after
@@ -89,7 +102,8 @@ impl SqliteStore {
             connection.progress_handler(STEPS_BETWEEN_CHECKS, Some(move || Instant::now() > deadline))?;
             work(&connection.transaction()?)
         };
-        self.readers.run(work).await
+        self.stats.reads.add(1);
+        self.counted(self.readers.run(work).await)
     }
 }
 
@@ -126,7 +140,15 @@ impl From<Failure> for StoreError {
 
 impl Commit for SqliteStore {
     fn commit(&self, group: Arc<Group>) -> BoxFuture<'_, Result<Vec<RealmCommit>, StoreError>> {
-        Box::pin(self.writer.run(move |connection| commit::commit(connection, &group)))
+        Box::pin(async move {
+            self.stats.commits.add(1);
+            self.stats.committed_requests.add(group.realms.iter().map(|part| part.requests.len()).sum());
+            self.counted(self.writer.run(move |connection| commit::commit(connection, &group)).await)
+        })
+    }
+
+    fn lane_plan(&self) -> LanePlan {
+        LanePlan::One
     }
 }
 
