@@ -11,6 +11,7 @@ mod api;
 mod change;
 mod clock;
 mod config;
+mod database_url;
 mod decide;
 pub mod demo;
 mod lane;
@@ -26,6 +27,7 @@ mod writer;
 
 pub use change::{NewStream, NewUser, UserChange};
 pub use config::Config;
+pub use database_url::{DatabaseUrl, DatabaseUrlError};
 pub use secret::ApiKey;
 pub use store::StoreError;
 pub use writer::{CreateError, CreatedUser, OpenError, Writer};

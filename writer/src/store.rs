@@ -1,9 +1,13 @@
-//! Where everything is kept. SQLite for one process; another database implements [`Store`], passes
-//! `conformance`, and changes nothing else.
+//! Where everything is kept: SQLite for one process, PostgreSQL for many. Another database implements [`Store`],
+//! passes `conformance`, and changes nothing else.
 
+mod access;
+mod columns;
 #[cfg(test)]
 mod conformance;
 mod history;
+mod page_cursor;
+mod postgres;
 mod sqlite;
 
 use std::sync::Arc;
@@ -15,6 +19,7 @@ use squall_protocol::link::{LastHeard, LogRange, NodeLease, PageCursor, RealmPag
 use squall_protocol::{Epoch, Mark, Position, RealmId, Sequence, StreamId, UserId};
 
 pub(crate) use history::{Anchor, HistoryPage, HistoryQuery, Narrow, StoredMessage};
+pub(crate) use postgres::{PostgresOptions, PostgresStore};
 pub(crate) use sqlite::SqliteStore;
 
 use crate::change::{Outcome, Request};

@@ -5,10 +5,10 @@ use squall_protocol::event::{Message, Stream, User};
 use squall_protocol::link::EventRecord;
 use squall_protocol::{Destination, RealmId, Sequence, UserId};
 
-use super::rows::role_name;
 use super::{Failure, facts};
 use crate::decide::{Decision, MembershipRow, MessageRow, Needs, Rows, Stamp, decide};
 use crate::secret::KeyHash;
+use crate::store::columns::{role_name, users_key};
 use crate::store::{Group, RealmCommit};
 use crate::text;
 
@@ -95,8 +95,9 @@ fn change_users(tx: &Transaction<'_>, users: &[(User, Option<Sequence>)]) -> Res
 }
 
 fn change_keys(tx: &Transaction<'_>, keys: &[(UserId, KeyHash, Sequence)]) -> Result<(), Failure> {
-    let mut update =
-        tx.prepare_cached("UPDATE users SET key_hash = ?2, credential_changed = ?3 WHERE user_id = ?1")?;
+    let mut update = tx.prepare_cached(
+        "UPDATE users SET key_hash = ?2, credential_changed = max(credential_changed, ?3) WHERE user_id = ?1",
+    )?;
     for (user_id, key, sequence) in keys {
         update.execute(params![user_id.0, key.0, sequence.0])?;
     }
@@ -187,12 +188,6 @@ fn conversation(tx: &Transaction<'_>, realm_id: RealmId, user_ids: &[UserId]) ->
         insert.execute(params![user_id.0, conversation_id])?;
     }
     Ok(conversation_id)
-}
-
-/// A set of users as `conversations.users_key` has it.
-pub(super) fn users_key(user_ids: &[UserId]) -> String {
-    let ids: Vec<String> = user_ids.iter().map(ToString::to_string).collect();
-    ids.join(",")
 }
 
 fn store_events(

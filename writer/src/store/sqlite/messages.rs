@@ -8,9 +8,10 @@ use squall_protocol::event::Message;
 use squall_protocol::{Destination, MessageId, RealmId, SendId, Sequence, StreamId, UserId};
 
 use super::Failure;
-use super::commit::users_key;
 use super::rows::{STREAM, USER, head, json, stream, user};
-use super::streams::{Access, access};
+use super::streams::access;
+use crate::store::access::Access;
+use crate::store::columns::{users_key, users_of_key};
 use crate::store::{Anchor, HistoryPage, HistoryQuery, Narrow, Stamped, StoredMessage, Topic};
 use crate::text;
 
@@ -144,7 +145,7 @@ fn message(row: &Row<'_>) -> Result<StoredMessage, Failure> {
     let stream_id: Option<u64> = row.get(4)?;
     let to = match stream_id {
         Some(stream_id) => Destination::Stream { stream_id: StreamId(stream_id), topic: row.get(5)? },
-        None => Destination::Direct { user_ids: parse_users_key(&row.get::<_, String>(9)?)? },
+        None => Destination::Direct { user_ids: users(row.get(9)?)? },
     };
     let message = Message {
         message_id: MessageId(row.get(0)?),
@@ -157,9 +158,8 @@ fn message(row: &Row<'_>) -> Result<StoredMessage, Failure> {
     Ok(StoredMessage { message, sequence: Sequence(row.get(1)?), conversation_id: row.get(6)? })
 }
 
-fn parse_users_key(key: &str) -> Result<Vec<UserId>, Failure> {
-    let parse = |id: &str| id.parse().map(UserId).map_err(|_| Failure::Row(format!("no users: {key:?}")));
-    key.split(',').map(parse).collect()
+fn users(key: String) -> Result<Vec<UserId>, Failure> {
+    users_of_key(&key).ok_or_else(|| Failure::Row(format!("no users: {key:?}")))
 }
 
 /// The users and streams that the page's messages name.

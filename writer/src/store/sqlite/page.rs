@@ -7,35 +7,7 @@ use squall_protocol::{RealmId, Sequence, StreamId, UserId};
 
 use super::Failure;
 use super::rows::{STREAM, USER, head, stream, user};
-
-/// Where a page goes on: after this row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cursor {
-    Users(u32),
-    Streams(u64),
-    Members(u64, u32),
-}
-
-impl Cursor {
-    fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split(':');
-        let cursor = match parts.next()? {
-            "users" => Self::Users(parts.next()?.parse().ok()?),
-            "streams" => Self::Streams(parts.next()?.parse().ok()?),
-            "members" => Self::Members(parts.next()?.parse().ok()?, parts.next()?.parse().ok()?),
-            _ => return None,
-        };
-        parts.next().is_none().then_some(cursor)
-    }
-
-    fn page_cursor(self) -> PageCursor {
-        PageCursor(match self {
-            Self::Users(user_id) => format!("users:{user_id}"),
-            Self::Streams(stream_id) => format!("streams:{stream_id}"),
-            Self::Members(stream_id, user_id) => format!("members:{stream_id}:{user_id}"),
-        })
-    }
-}
+use crate::store::page_cursor::Cursor;
 
 pub(super) fn page(
     tx: &Transaction<'_>,
@@ -45,10 +17,8 @@ pub(super) fn page(
 ) -> Result<RealmPage, Failure> {
     let as_of = head(tx, realm_id)?;
     let mut cursor = match cursor {
-        None => Cursor::Users(0),
-        Some(PageCursor(text)) => {
-            Cursor::parse(&text).ok_or_else(|| Failure::Row(format!("no page cursor: {text:?}")))?
-        }
+        None => Cursor::START,
+        Some(cursor) => Cursor::parse(&cursor).map_err(Failure::Row)?,
     };
     let mut page = RealmPage { as_of, users: vec![], streams: vec![], members: vec![], next: None };
     let mut left = rows_max;

@@ -6,6 +6,7 @@ use squall_protocol::event::{Role, Stream, User};
 use squall_protocol::{Epoch, Mark, Position, RealmId, Sequence, StreamId, UserId};
 
 use super::Failure;
+use crate::store::columns::role_named;
 
 /// A user's columns, in the order that [`user`] reads.
 pub(super) const USER: &str = "u.user_id, u.email, u.full_name, u.role, u.is_bot, u.is_active";
@@ -35,24 +36,12 @@ pub(super) fn stream(row: &Row<'_>) -> rusqlite::Result<Stream> {
     })
 }
 
-pub(super) fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Admin => "admin",
-        Role::Member => "member",
-        Role::Guest => "guest",
-    }
-}
-
 fn role(row: &Row<'_>, column: usize) -> rusqlite::Result<Role> {
-    match row.get_ref(column)?.as_str()? {
-        "admin" => Ok(Role::Admin),
-        "member" => Ok(Role::Member),
-        "guest" => Ok(Role::Guest),
-        other => {
-            let error = format!("no role: {other}");
-            Err(rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into()))
-        }
-    }
+    let name = row.get_ref(column)?.as_str()?;
+    role_named(name).ok_or_else(|| {
+        let error = format!("no role: {name}");
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
+    })
 }
 
 /// The realm's head. In a read it comes first: it begins the snapshot.

@@ -6,6 +6,7 @@ use squall_protocol::{RealmId, StreamId, UserId};
 
 use super::Failure;
 use super::rows::{STREAM, USER, head, stream as stream_row, user};
+use crate::store::access::Access;
 use crate::store::{Stamped, StreamRef, StreamView};
 use crate::text;
 
@@ -63,8 +64,7 @@ pub(super) fn members(
     stream_id: StreamId,
 ) -> Result<Stamped<Option<Vec<UserId>>>, Failure> {
     let as_of = head(tx, realm_id)?;
-    let access = access(tx, realm_id, viewer, stream_id)?;
-    if !access.is_known() {
+    if access(tx, realm_id, viewer, stream_id)? == Access::Unknown {
         return Ok(Stamped { as_of, value: None });
     }
     Ok(Stamped { as_of, value: Some(members_of(tx, realm_id, stream_id)?) })
@@ -79,24 +79,6 @@ fn members_of(tx: &Transaction<'_>, realm_id: RealmId, stream_id: StreamId) -> R
     Ok(members.collect::<Result<_, _>>()?)
 }
 
-/// What a user may see of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
-    /// It may not know that the stream is there.
-    Unknown,
-    /// What was sent while it was a member.
-    Intervals,
-    /// All of it.
-    Whole,
-}
-
-impl Access {
-    pub(super) fn is_known(self) -> bool {
-        self != Self::Unknown
-    }
-}
-
-/// A former member of an invite-only stream knows it no more, though its messages of that time stay its own.
 pub(super) fn access(
     tx: &Transaction<'_>,
     realm_id: RealmId,
@@ -114,11 +96,7 @@ pub(super) fn access(
             Ok((row.get::<_, bool>(0)?, row.get::<_, bool>(1)?))
         })
         .optional()?;
-    Ok(match found {
-        Some((false, _)) if !guest => Access::Whole,
-        Some((_, true)) => Access::Intervals,
-        Some((_, false)) | None => Access::Unknown,
-    })
+    Ok(found.map_or(Access::Unknown, |(invite_only, member)| Access::of(invite_only, member, guest)))
 }
 
 fn is_guest(tx: &Transaction<'_>, realm_id: RealmId, viewer: UserId) -> Result<bool, Failure> {

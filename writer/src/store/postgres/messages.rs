@@ -1,0 +1,257 @@
+//! History and topics.
+
+use std::collections::BTreeSet;
+
+use squall_protocol::event::Message;
+use squall_protocol::{Destination, RealmId, SendId, StreamId, UserId};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::connection::{BEGIN_SNAPSHOT, COMMIT, Connection, Parameter};
+use super::failure::Failure;
+use super::rows::{
+    HEAD, all, big, bigs, column, head, message_id, number, optional_number, sequence, stream, user, user_id,
+    wanted,
+};
+use super::streams::{ACCESS, access};
+use crate::store::access::Access;
+use crate::store::columns::{users_key, users_of_key};
+use crate::store::{Anchor, HistoryPage, HistoryQuery, Narrow, Stamped, StoredMessage, Topic};
+use crate::text;
+
+/// That user $2 was a member of the stream of message `m` when it was sent.
+macro_rules! while_member {
+    () => {
+        "EXISTS (SELECT 1 FROM members AS i WHERE i.stream_id = m.stream_id AND i.user_id = $2
+         AND i.from_sequence <= m.sequence AND (i.to_sequence IS NULL OR m.sequence < i.to_sequence))"
+    };
+}
+
+const USERS: &str = "SELECT u.user_id, u.email, u.full_name, u.role, u.is_bot, u.is_active FROM users AS u
+     WHERE u.user_id = ANY ($1)";
+
+const STREAMS: &str = "SELECT s.stream_id, s.name, s.description, s.invite_only FROM streams AS s
+     WHERE s.stream_id = ANY ($1)";
+
+/// Three round trips: what may be seen, what is, and who and what it names.
+pub(super) async fn history(c: &Connection, query: &HistoryQuery) -> Result<Stamped<HistoryPage>, Failure> {
+    c.prepare(&[HEAD, ACCESS, USERS, STREAMS]).await?;
+    let (realm, viewer) = (big(query.realm_id.0), big(query.viewer.0));
+    let stream = big(query.narrow.stream_id.map_or(0, |stream_id| stream_id.0));
+    let ((), heads, found) = tokio::try_join!(
+        biased;
+        c.batch(BEGIN_SNAPSHOT),
+        c.query(HEAD, [&realm]),
+        c.query(ACCESS, [&realm, &viewer, &stream]),
+    )?;
+    let as_of = head(&heads, query.realm_id)?;
+    let mut page = read(c, query, &Filter::new(query, access(&found)?)).await?;
+    add_names(c, &mut page).await?;
+    Ok(Stamped { as_of, value: page })
+}
+
+async fn read(c: &Connection, query: &HistoryQuery, filter: &Filter) -> Result<HistoryPage, Failure> {
+    let HistoryQuery { num_before, num_after, include_anchor, .. } = *query;
+    let anchor = match query.anchor {
+        Anchor::At(anchor) => Some(big(anchor.0)),
+        Anchor::Oldest | Anchor::Newest => None,
+    };
+    // Where there is no anchor, there is one before all ids, or after them.
+    let before = (query.anchor != Anchor::Oldest).then(|| anchor.unwrap_or(i64::MAX));
+    let after = (query.anchor != Anchor::Newest).then(|| anchor.unwrap_or(0));
+    let at = anchor.filter(|_| include_anchor);
+    let (before, at, after) = tokio::try_join!(
+        filter.select(c, "m.message_id < $3", "DESC", before, num_before),
+        filter.select(c, "m.message_id = $3", "ASC", at, 1),
+        filter.select(c, "m.message_id > $3", "ASC", after, num_after),
+    )?;
+    Ok(HistoryPage {
+        found_anchor: !at.is_empty(),
+        found_oldest: query.anchor == Anchor::Oldest || before.len() < num_before,
+        found_newest: query.anchor == Anchor::Newest || after.len() < num_after,
+        messages: before.into_iter().rev().chain(at).chain(after).collect(),
+        ..HistoryPage::default()
+    })
+}
+
+/// Who may see what of which: the condition on messages, with its parameters.
+struct Filter {
+    condition: String,
+    /// From $5 on: before them are realm, viewer, anchor and limit.
+    more: Vec<Box<dyn ToSql + Sync + Send>>,
+    realm: i64,
+    viewer: i64,
+}
+
+impl Filter {
+    fn new(query: &HistoryQuery, access: Access) -> Self {
+        let HistoryQuery { realm_id, viewer, narrow, .. } = query;
+        let Narrow { stream_id, topic, sender_id, direct, is_direct } = narrow;
+        // Each parameter has its type, even where nothing asks for it.
+        let condition = "m.realm_id = $1 AND $2::bigint IS NOT NULL".into();
+        let mut filter = Self { condition, more: Vec::new(), realm: big(realm_id.0), viewer: big(viewer.0) };
+        filter.see(*stream_id, access);
+        if let Some(topic) = topic {
+            filter.and("m.topic_key =", wanted(&text::key(topic.trim())));
+        }
+        if let Some(sender_id) = sender_id {
+            filter.and("m.sender_id =", big(sender_id.0));
+        }
+        if let Some(direct) = direct {
+            let own = direct.contains(viewer);
+            let key = if own { users_key(direct) } else { String::new() };
+            let of = "m.conversation_id = (SELECT k.conversation_id FROM conversations AS k
+                      WHERE k.realm_id = $1 AND k.users_key =";
+            filter.and(of, key);
+            filter.condition.push(')');
+        }
+        if *is_direct {
+            filter.condition.push_str(" AND m.conversation_id IS NOT NULL");
+        }
+        filter
+    }
+
+    fn see(&mut self, stream_id: Option<StreamId>, access: Access) {
+        let Some(stream_id) = stream_id else {
+            self.condition.push_str(concat!(
+                " AND CASE WHEN m.stream_id IS NULL THEN EXISTS (SELECT 1 FROM conversation_users AS k
+                 WHERE k.user_id = $2 AND k.conversation_id = m.conversation_id) ELSE ",
+                while_member!(),
+                " END"
+            ));
+            return;
+        };
+        self.and("m.stream_id =", big(stream_id.0));
+        if access != Access::Whole {
+            self.condition.push_str(concat!(" AND ", while_member!()));
+        }
+    }
+
+    fn and(&mut self, compared: &str, value: impl ToSql + Sync + Send + 'static) {
+        self.more.push(Box::new(value));
+        self.condition.push_str(&format!(" AND {compared} ${}", 4 + self.more.len()));
+    }
+
+    /// The first `limit` messages that are `around` the anchor; none without an anchor.
+    async fn select(
+        &self,
+        c: &Connection,
+        around: &str,
+        order: &str,
+        anchor: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<StoredMessage>, Failure> {
+        let Some(anchor) = anchor.filter(|_| limit > 0) else { return Ok(Vec::new()) };
+        let sql = format!(
+            "SELECT m.message_id, m.sequence, m.sender_id, m.send_id, m.stream_id, m.topic, m.conversation_id,
+             m.created_s, m.content, c.users_key
+             FROM messages AS m LEFT JOIN conversations AS c ON c.conversation_id = m.conversation_id
+             WHERE {around} AND {} ORDER BY m.message_id {order} LIMIT $4",
+            self.condition
+        );
+        let limit = big(limit as u64);
+        let mut parameters: Vec<Parameter<'_>> = vec![&self.realm, &self.viewer, &anchor, &limit];
+        parameters.extend(self.more.iter().map(|value| &**value as Parameter<'_>));
+        all(&c.query_with(&sql, &parameters).await?, message)
+    }
+}
+
+fn message(row: &Row) -> Result<StoredMessage, Failure> {
+    let send_id: String = column(row, 3)?;
+    let to = match optional_number(row, 4)? {
+        Some(stream_id) => Destination::Stream { stream_id: StreamId(stream_id), topic: column(row, 5)? },
+        None => Destination::Direct { user_ids: users(column(row, 9)?)? },
+    };
+    let message = Message {
+        message_id: message_id(row, 0)?,
+        sender_id: user_id(row, 2)?,
+        timestamp: number(row, 7)?,
+        to,
+        content: column(row, 8)?,
+        send_id: SendId::parse(send_id).map_err(|error| Failure::Row(error.to_string()))?,
+    };
+    let conversation_id = optional_number(row, 6)?;
+    Ok(StoredMessage { message, sequence: sequence(row, 1)?, conversation_id })
+}
+
+fn users(key: &str) -> Result<Vec<UserId>, Failure> {
+    users_of_key(key).ok_or_else(|| Failure::Row(format!("no users: {key:?}")))
+}
+
+/// The users and streams that the page's messages name; the snapshot's end.
+async fn add_names(c: &Connection, page: &mut HistoryPage) -> Result<(), Failure> {
+    let mut user_ids = BTreeSet::new();
+    let mut stream_ids = BTreeSet::new();
+    for StoredMessage { message, .. } in &page.messages {
+        user_ids.insert(message.sender_id);
+        match &message.to {
+            Destination::Stream { stream_id, .. } => {
+                stream_ids.insert(*stream_id);
+            }
+            Destination::Direct { user_ids: users } => user_ids.extend(users),
+        }
+    }
+    let users = bigs(user_ids.iter().map(|user_id| user_id.0));
+    let streams = bigs(stream_ids.iter().map(|stream_id| stream_id.0));
+    let (users, streams, ()) = tokio::try_join!(
+        biased;
+        c.query(USERS, [&users]),
+        c.query(STREAMS, [&streams]),
+        c.batch(COMMIT),
+    )?;
+    page.users = all(&users, |row| user(row).map(|user| (user.user_id, user)))?;
+    page.streams = all(&streams, |row| stream(row).map(|stream| (stream.stream_id, stream)))?;
+    Ok(())
+}
+
+/// Topics of stream $1 with their newest message that user $2 may see. Walks from topic to topic in the index, and
+/// in each to that message: what it costs grows with the topics, not the messages.
+macro_rules! topics {
+    ($seen:expr) => {
+        concat!(
+            "WITH RECURSIVE topic (topic_key) AS (
+                 SELECT min(topic_key) FROM messages WHERE stream_id = $1
+                 UNION ALL
+                 SELECT (SELECT min(n.topic_key) FROM messages AS n
+                         WHERE n.stream_id = $1 AND n.topic_key > topic.topic_key)
+                 FROM topic WHERE topic.topic_key IS NOT NULL),
+             newest (message_id) AS (
+                 SELECT (SELECT m.message_id FROM messages AS m
+                         WHERE m.stream_id = $1 AND m.topic_key = topic.topic_key
+                         AND $2::bigint IS NOT NULL AND ",
+            $seen,
+            " ORDER BY m.message_id DESC LIMIT 1)
+                 FROM topic WHERE topic.topic_key IS NOT NULL)
+             SELECT m.topic, m.message_id FROM newest JOIN messages AS m USING (message_id)
+             ORDER BY m.message_id DESC"
+        )
+    };
+}
+
+const TOPICS: &str = topics!("true");
+const TOPICS_WHILE_MEMBER: &str = topics!(while_member!());
+
+pub(super) async fn topics(
+    c: &Connection,
+    realm_id: RealmId,
+    viewer: UserId,
+    stream_id: StreamId,
+) -> Result<Stamped<Option<Vec<Topic>>>, Failure> {
+    c.prepare(&[HEAD, ACCESS]).await?;
+    let (realm, user, stream) = (big(realm_id.0), big(viewer.0), big(stream_id.0));
+    let ((), heads, found) = tokio::try_join!(
+        biased;
+        c.batch(BEGIN_SNAPSHOT),
+        c.query(HEAD, [&realm]),
+        c.query(ACCESS, [&realm, &user, &stream]),
+    )?;
+    let as_of = head(&heads, realm_id)?;
+    let value = match access(&found)? {
+        Access::Unknown => None,
+        Access::Whole => Some(c.query(TOPICS, [&stream, &user]).await?),
+        Access::Intervals => Some(c.query(TOPICS_WHILE_MEMBER, [&stream, &user]).await?),
+    };
+    c.batch(COMMIT).await?;
+    let topic = |row: &Row| Ok(Topic { name: column(row, 0)?, max_id: message_id(row, 1)? });
+    Ok(Stamped { as_of, value: value.map(|rows| all(&rows, topic)).transpose()? })
+}
