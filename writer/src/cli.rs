@@ -1,5 +1,6 @@
 //! The command line.
 
+mod database;
 mod operate;
 mod serve;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use database::DatabaseArguments;
 use serde_json::{Value, json};
 use tracing::Level;
 
@@ -35,12 +37,14 @@ enum Command {
     Stream(StreamCommand),
 }
 
-/// Where a command works: on a data directory that no server uses, or through a running server.
+/// Where a command works: on a data directory that no server uses, on a database, or through a running server.
 #[derive(Debug, Args)]
 struct Target {
     /// The data directory, if no server is running on it
     #[arg(long, default_value = "squall-data", value_name = "DIR")]
     data_dir: PathBuf,
+    #[command(flatten)]
+    database: DatabaseArguments,
     /// The admin address of a running server, such as http://127.0.0.1:9081
     #[arg(long, value_name = "URL")]
     admin: Option<String>,

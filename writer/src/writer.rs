@@ -25,7 +25,7 @@ use crate::limits::{
 use crate::rate_limit::RateLimit;
 use crate::secret::{ApiKey, KeyHash, random_epoch};
 use crate::stats::Stats;
-use crate::store::{Commit, SqliteStore, Store, StoreError};
+use crate::store::{Commit, PostgresOptions, PostgresStore, SqliteStore, Store, StoreError};
 use crate::text;
 
 /// A cheap handle; the writer ends with [`Writer::close`], or abruptly but safely with the last handle.
@@ -46,8 +46,14 @@ struct Inner {
 
 /// Why the writer did not start.
 #[derive(Debug, thiserror::Error)]
-#[error("can't open the data directory: {0}")]
-pub struct OpenError(String);
+pub enum OpenError {
+    /// The data directory can't be used.
+    #[error("can't open the data directory: {0}")]
+    Directory(String),
+    /// The PostgreSQL database can't be used.
+    #[error("can't open the database: {0}")]
+    Database(String),
+}
 
 /// Why something was not made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,15 +78,25 @@ pub struct CreatedUser {
 }
 
 impl Writer {
-    /// Opens the store under `config.data_dir`, which no other process may hold, and starts the lane on
-    /// the current tokio runtime.
+    /// Opens the store: `config.database`, or else what is under `config.data_dir`, which no other process may
+    /// hold. What goes on by itself does so on the current tokio runtime.
     pub async fn open(config: Config, bus: Arc<dyn Bus>) -> Result<Self, OpenError> {
-        let (dir, threads) = (config.data_dir.clone(), config.read_threads);
         let stats = Stats::default();
         let counts = Arc::clone(&stats.database);
-        let open = tokio::task::spawn_blocking(move || SqliteStore::open(&dir, threads, counts));
-        let opened = open.await.map_err(|error| OpenError(error.to_string()))?;
-        let store: Arc<dyn Store> = Arc::new(opened.map_err(|error| OpenError(error.to_string()))?);
+        let store: Arc<dyn Store> = match &config.database {
+            Some(url) => {
+                let options =
+                    PostgresOptions::new(url.clone(), config.database_connections, config.database_wait);
+                let opened = PostgresStore::open(options, counts).await;
+                Arc::new(opened.map_err(|error| OpenError::Database(error.to_string()))?)
+            }
+            None => {
+                let (dir, threads) = (config.data_dir.clone(), config.read_threads);
+                let open = tokio::task::spawn_blocking(move || SqliteStore::open(&dir, threads, counts));
+                let opened = open.await.map_err(|error| OpenError::Directory(error.to_string()))?;
+                Arc::new(opened.map_err(|error| OpenError::Directory(error.to_string()))?)
+            }
+        };
         Ok(Self::start(config, store, bus, stats))
     }
 

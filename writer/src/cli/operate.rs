@@ -12,6 +12,7 @@ use squall_writer::{Config, OpenError, Writer};
 use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
+use super::database::DatabaseError;
 use super::serve::ServeError;
 use super::{Order, Target};
 
@@ -27,7 +28,11 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error("{0}; if a server runs on it, name its admin address with --admin")]
-    Open(#[from] OpenError),
+    Directory(OpenError),
+    #[error("{0}")]
+    Open(OpenError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
     #[error("{url}: {reason}")]
     Admin { url: String, reason: String },
     #[error("unexpected answer: {0}")]
@@ -42,10 +47,14 @@ pub(super) async fn operate(order: Order) -> Result<String, CommandError> {
     let request = Request::builder().method(method).uri(path).header(header::HOST, "localhost");
     let request = request.body(Body::from(line.to_string()));
     let request = request.map_err(|error| CommandError::Answer(error.to_string()))?;
-    let Target { data_dir, admin } = target;
+    let Target { data_dir, database, admin } = target;
     let body = match admin {
         Some(url) => remote(&url, request).await?,
-        None => local(Config { data_dir, ..Config::default() }, request).await?,
+        None => {
+            // A command says what it meets; it does not wait for it to change.
+            let config = Config { data_dir, database_wait: Duration::ZERO, ..Config::default() };
+            local(database.configure(config)?, request).await?
+        }
     };
     let answer: Value = serde_json::from_slice(&body)
         .map_err(|_| CommandError::Answer(String::from_utf8_lossy(&body).into()))?;
@@ -56,7 +65,10 @@ pub(super) async fn operate(order: Order) -> Result<String, CommandError> {
 }
 
 async fn local(config: Config, request: Request<Body>) -> Result<Vec<u8>, CommandError> {
-    let writer = Writer::open(config, Arc::new(MemoryBus::new())).await?;
+    let writer = Writer::open(config, Arc::new(MemoryBus::new())).await.map_err(|error| match error {
+        OpenError::Directory(_) => CommandError::Directory(error),
+        OpenError::Database(_) => CommandError::Open(error),
+    })?;
     let response = match writer.admin().oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},

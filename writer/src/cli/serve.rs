@@ -15,6 +15,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::database::{DatabaseArguments, DatabaseError};
+
 /// How long requests under way may take after the signal.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -26,9 +28,11 @@ pub(crate) struct ServeArguments {
     /// Where operators reach the admin surface, which asks for no credentials: keep it on loopback
     #[arg(long, default_value = "127.0.0.1:9081", value_name = "ADDRESS")]
     admin_listen: SocketAddr,
-    /// Where the database lies; made if missing
+    /// Where the SQLite database lies; made if missing
     #[arg(long, default_value = "squall-data", value_name = "DIR")]
     data_dir: PathBuf,
+    #[command(flatten)]
+    database: DatabaseArguments,
     /// Requests a user may make in a minute; 0: no limit
     #[arg(long, default_value_t = Config::default().rate_limit_per_minute, value_name = "COUNT")]
     rate_limit: u32,
@@ -45,6 +49,8 @@ pub(crate) struct ServeArguments {
 pub(crate) enum ServeError {
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
     #[error("can't listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
     #[error(transparent)]
@@ -53,14 +59,15 @@ pub(crate) enum ServeError {
 
 /// Serves until a signal, then finishes what was begun.
 pub(super) async fn serve(arguments: ServeArguments) -> Result<(), ServeError> {
-    let ServeArguments { listen, admin_listen, data_dir, rate_limit, log_window, public_url } = arguments;
-    let config = Config {
+    let ServeArguments { listen, admin_listen, data_dir, database, rate_limit, log_window, public_url } =
+        arguments;
+    let config = database.configure(Config {
         data_dir,
         rate_limit_per_minute: rate_limit,
         log_window: Duration::from_secs(log_window * 3600),
         public_url,
         ..Config::default()
-    };
+    })?;
     let writer = Writer::open(config, Arc::new(MemoryBus::new())).await?;
     let (listener, admin_listener) = (bind(listen).await?, bind(admin_listen).await?);
     tracing::info!("API on http://{}/api/v1", listener.local_addr()?);

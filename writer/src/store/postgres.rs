@@ -65,11 +65,11 @@ enum Kind {
 pub(crate) struct PostgresOptions {
     pub(crate) url: DatabaseUrl,
     /// Commits under way at once, at least one. One connection more is for what else is written.
-    pub(crate) commits_max: usize,
+    commits_max: usize,
     /// Reads under way at once, at least one.
-    pub(crate) reads_max: usize,
+    reads_max: usize,
     /// How long a server that can't be reached is waited for.
-    pub(crate) wait: Duration,
+    wait: Duration,
 }
 
 /// Why the store was not opened.
@@ -84,11 +84,11 @@ pub(crate) struct PostgresError {
 const WRITE_STATEMENT_MAX: Duration = Duration::from_secs(4);
 
 /// How long one statement of a read may take: a search through everything must not keep a connection for ever.
-const READ_STATEMENT_MAX: Duration = Duration::from_secs(5);
+const READ_STATEMENT_MAX: Duration = Duration::from_secs(4);
 
 /// How long a whole transaction may take, seen from here: a server that is frozen, or a network that is cut, says
 /// nothing. Beyond it the connection is given up, and of a commit nothing is known.
-const TRANSACTION_MAX: Duration = Duration::from_secs(6);
+const TRANSACTION_MAX: Duration = Duration::from_secs(5);
 
 /// Between two attempts to reach a server at the start.
 const START_INTERVAL: Duration = Duration::from_millis(250);
@@ -96,6 +96,14 @@ const START_INTERVAL: Duration = Duration::from_millis(250);
 const _: () = assert!(LOCK_MAX.as_millis() < WRITE_STATEMENT_MAX.as_millis());
 const _: () = assert!(WRITE_STATEMENT_MAX.as_millis() < TRANSACTION_MAX.as_millis());
 const _: () = assert!(READ_STATEMENT_MAX.as_millis() < TRANSACTION_MAX.as_millis());
+
+impl PostgresOptions {
+    /// So many connections in all: a third for reads, one for small writes, the others for commits.
+    pub(crate) fn new(url: DatabaseUrl, connections: usize, wait: Duration) -> Self {
+        let reads_max = (connections / 3).max(1);
+        Self { url, commits_max: connections.saturating_sub(reads_max + 1).max(1), reads_max, wait }
+    }
+}
 
 impl PostgresStore {
     /// Waits for the server, brings its schema up to date. The connections run on the current runtime.
@@ -112,7 +120,6 @@ impl PostgresStore {
         migrations: &[&str],
     ) -> Result<Self, PostgresError> {
         let PostgresOptions { url, commits_max, reads_max, wait } = options;
-        let (commits_max, reads_max) = (commits_max.max(1), reads_max.max(1));
         let config = connection::prepare_config(url.config());
         let failed = |reason: String| PostgresError { url: url.clone(), reason };
         let first = first_connection(&config, wait, &stats).await.map_err(failed)?;

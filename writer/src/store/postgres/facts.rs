@@ -8,7 +8,10 @@ use tokio_postgres::Row;
 
 use super::connection::{Connection, Parameter};
 use super::failure::Failure;
-use super::rows::{all, big, bigs, column, message_id, sequence, stream, stream_id, user, user_id, wanted};
+use super::rows::{
+    all, big, bigs, column, message_id, sequence, stream, stream_columns, stream_id, user, user_columns,
+    user_id, wanted,
+};
 use crate::decide::{Facts, Ids, Needs, StoredSend};
 use crate::secret::MessageDigest;
 
@@ -16,14 +19,26 @@ use crate::secret::MessageDigest;
 pub(super) const STATEMENTS: [&str; 10] =
     [USERS, STREAMS, NAMED_STREAMS, MEMBERS, NAMED_MEMBERS, EMAILS, SENDS, MESSAGE_IDS, USER_IDS, STREAM_IDS];
 
-const USERS: &str = "SELECT u.user_id, u.email, u.full_name, u.role, u.is_bot, u.is_active FROM users AS u
-     WHERE u.user_id = ANY ($2) AND u.realm_id = $1";
+const USERS: &str = concat!(
+    "SELECT ",
+    user_columns!(),
+    " FROM users AS u
+     WHERE u.user_id = ANY ($2) AND u.realm_id = $1"
+);
 
-const STREAMS: &str = "SELECT s.stream_id, s.name, s.description, s.invite_only FROM streams AS s
-     WHERE s.stream_id = ANY ($2) AND s.realm_id = $1";
+const STREAMS: &str = concat!(
+    "SELECT ",
+    stream_columns!(),
+    " FROM streams AS s
+     WHERE s.stream_id = ANY ($2) AND s.realm_id = $1"
+);
 
-const NAMED_STREAMS: &str = "SELECT s.stream_id, s.name, s.description, s.invite_only FROM streams AS s
-     WHERE s.realm_id = $1 AND s.name_key = ANY ($2)";
+const NAMED_STREAMS: &str = concat!(
+    "SELECT ",
+    stream_columns!(),
+    " FROM streams AS s
+     WHERE s.realm_id = $1 AND s.name_key = ANY ($2)"
+);
 
 const MEMBERS: &str = "SELECT m.stream_id, m.user_id
      FROM unnest($2::bigint[], $3::bigint[]) AS asked (stream_id, user_id)

@@ -10,8 +10,8 @@ use tokio_postgres::types::ToSql;
 use super::connection::{BEGIN_SNAPSHOT, COMMIT, Connection, Parameter};
 use super::failure::Failure;
 use super::rows::{
-    HEAD, all, big, bigs, column, head, message_id, number, optional_number, sequence, stream, user, user_id,
-    wanted,
+    HEAD, all, big, bigs, column, head, message_id, number, optional_number, sequence, stream,
+    stream_columns, user, user_columns, user_id, wanted,
 };
 use super::streams::{ACCESS, access};
 use crate::store::access::Access;
@@ -27,11 +27,19 @@ macro_rules! while_member {
     };
 }
 
-const USERS: &str = "SELECT u.user_id, u.email, u.full_name, u.role, u.is_bot, u.is_active FROM users AS u
-     WHERE u.user_id = ANY ($1)";
+const USERS: &str = concat!(
+    "SELECT ",
+    user_columns!(),
+    " FROM users AS u
+     WHERE u.user_id = ANY ($1)"
+);
 
-const STREAMS: &str = "SELECT s.stream_id, s.name, s.description, s.invite_only FROM streams AS s
-     WHERE s.stream_id = ANY ($1)";
+const STREAMS: &str = concat!(
+    "SELECT ",
+    stream_columns!(),
+    " FROM streams AS s
+     WHERE s.stream_id = ANY ($1)"
+);
 
 /// Three round trips: what may be seen, what is, and who and what it names.
 pub(super) async fn history(c: &Connection, query: &HistoryQuery) -> Result<Stamped<HistoryPage>, Failure> {

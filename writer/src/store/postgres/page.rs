@@ -5,15 +5,26 @@ use squall_protocol::link::{PageCursor, RealmPage, UserRow};
 
 use super::connection::{BEGIN_SNAPSHOT, COMMIT, Connection};
 use super::failure::Failure;
-use super::rows::{HEAD, all, big, head, optional_number, sequence, stream, stream_id, user, user_id};
+use super::rows::{
+    HEAD, all, big, head, optional_number, sequence, stream, stream_columns, stream_id, user, user_columns,
+    user_id,
+};
 use crate::store::page_cursor::Cursor;
 
-const USERS: &str = "SELECT u.user_id, u.email, u.full_name, u.role, u.is_bot, u.is_active,
+const USERS: &str = concat!(
+    "SELECT ",
+    user_columns!(),
+    ",
      u.credential_changed, h.last_heard_s FROM users AS u LEFT JOIN last_heard AS h USING (user_id)
-     WHERE u.realm_id = $1 AND u.user_id > $2 ORDER BY u.user_id LIMIT $3";
+     WHERE u.realm_id = $1 AND u.user_id > $2 ORDER BY u.user_id LIMIT $3"
+);
 
-const STREAMS: &str = "SELECT s.stream_id, s.name, s.description, s.invite_only FROM streams AS s
-     WHERE realm_id = $1 AND stream_id > $2 ORDER BY stream_id LIMIT $3";
+const STREAMS: &str = concat!(
+    "SELECT ",
+    stream_columns!(),
+    " FROM streams AS s
+     WHERE realm_id = $1 AND stream_id > $2 ORDER BY stream_id LIMIT $3"
+);
 
 const MEMBERS: &str = "SELECT stream_id, user_id FROM members
      WHERE realm_id = $1 AND (stream_id, user_id) > ($2, $3) AND to_sequence IS NULL

@@ -8,7 +8,9 @@ use squall_protocol::{Epoch, RealmId, UserId};
 
 use super::connection::{BEGIN_SNAPSHOT, COMMIT, Connection};
 use super::failure::Failure;
-use super::rows::{HEAD, all, big, bigs, column, head, position, realm_id as read_realm_id, user, wanted};
+use super::rows::{
+    HEAD, all, big, bigs, column, head, position, realm_id as read_realm_id, user, user_columns, wanted,
+};
 use crate::clock::now_s;
 use crate::secret::KeyHash;
 use crate::store::{Account, Realm, Stamped};
@@ -45,8 +47,12 @@ pub(super) async fn account(c: &Connection, key: KeyHash) -> Result<Option<Accou
     rows.first().map(account).transpose()
 }
 
-const USERS: &str = "SELECT u.user_id, u.email, u.full_name, u.role, u.is_bot, u.is_active FROM users AS u
-     WHERE realm_id = $1 ORDER BY user_id";
+const USERS: &str = concat!(
+    "SELECT ",
+    user_columns!(),
+    " FROM users AS u
+     WHERE realm_id = $1 ORDER BY user_id"
+);
 
 pub(super) async fn users(c: &Connection, realm_id: RealmId) -> Result<Stamped<Vec<User>>, Failure> {
     c.prepare(&[HEAD, USERS]).await?;
@@ -61,8 +67,12 @@ pub(super) async fn users(c: &Connection, realm_id: RealmId) -> Result<Stamped<V
     Ok(Stamped { as_of: head(&heads, realm_id)?, value: all(&users, user)? })
 }
 
-const BY_EMAIL: &str = "SELECT u.user_id, u.email, u.full_name, u.role, u.is_bot, u.is_active FROM users AS u
-     WHERE realm_id = $1 AND email_key = ANY ($2)";
+const BY_EMAIL: &str = concat!(
+    "SELECT ",
+    user_columns!(),
+    " FROM users AS u
+     WHERE realm_id = $1 AND email_key = ANY ($2)"
+);
 
 pub(super) async fn users_by_email(
     c: &Connection,
@@ -76,8 +86,12 @@ pub(super) async fn users_by_email(
     Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
 }
 
-const BY_ID: &str = "SELECT u.user_id, u.email, u.full_name, u.role, u.is_bot, u.is_active FROM users AS u
-     WHERE user_id = ANY ($2) AND realm_id = $1";
+const BY_ID: &str = concat!(
+    "SELECT ",
+    user_columns!(),
+    " FROM users AS u
+     WHERE user_id = ANY ($2) AND realm_id = $1"
+);
 
 pub(super) async fn users_by_id(
     c: &Connection,

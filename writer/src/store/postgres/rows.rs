@@ -10,10 +10,20 @@ use super::failure::Failure;
 use crate::store::columns::role_named;
 
 /// A user's columns, in the order that [`user`] reads.
-pub(super) const USER: &str = "u.user_id, u.email, u.full_name, u.role, u.is_bot, u.is_active";
+macro_rules! user_columns {
+    () => {
+        "u.user_id, u.email, u.full_name, u.role, u.is_bot, u.is_active"
+    };
+}
+pub(super) use user_columns;
 
 /// A stream's columns, in the order that [`stream`] reads.
-pub(super) const STREAM: &str = "s.stream_id, s.name, s.description, s.invite_only";
+macro_rules! stream_columns {
+    () => {
+        "s.stream_id, s.name, s.description, s.invite_only"
+    };
+}
+pub(super) use stream_columns;
 
 /// The realm's head, for [`head`].
 pub(super) const HEAD: &str = "SELECT epoch, head_sequence, head_mark FROM realms WHERE realm_id = $1";
