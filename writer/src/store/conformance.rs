@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use squall_protocol::event::{Event, Role};
+use squall_protocol::limits::ID_MAX;
 use squall_protocol::link::{LastHeard, LogRange, NodeLease, RealmPage};
 use squall_protocol::{
     Destination, Epoch, Mark, MessageId, NodeId, Position, RealmId, SendId, Sequence, StreamId, UserId, json,
@@ -48,6 +49,11 @@ macro_rules! conformance {
             narrows_by_topic_sender_and_conversation
             topics_are_told_by_their_newest_visible_message
             users_are_found_by_address_and_id
+            who_comes_and_goes_within_a_group_is_a_member_of_what_is_between
+            the_last_of_several_changes_of_a_user_stands
+            a_full_group_of_all_kinds_is_stored_as_decided
+            what_no_row_can_have_is_not_found
+            a_group_that_is_refused_leaves_no_trace
             a_closed_store_says_so
         }
     };
@@ -572,6 +578,117 @@ pub(crate) async fn users_are_found_by_address_and_id(bench: Bench) {
     assert_eq!(found, [Some(users.value[1].clone()), None]);
     let found = bench.store.users_by_id(bench.realm, vec![GUEST, UserId(99)]).await.unwrap().value;
     assert_eq!(found, [Some(users.value[3].clone()), None]);
+}
+
+pub(crate) async fn who_comes_and_goes_within_a_group_is_a_member_of_what_is_between(mut bench: Bench) {
+    let subscribe = |user| Change::Subscribe { actor_id: ADMIN, stream_id: LEADS, user_ids: vec![user] };
+    let unsubscribe = |user| Change::Unsubscribe { actor_id: ADMIN, stream_id: LEADS, user_ids: vec![user] };
+    let to = || Destination::Stream { stream_id: LEADS, topic: "t".into() };
+    let changes = vec![
+        unsubscribe(MEMBER),
+        bench.message(ADMIN, to(), "neither"),
+        subscribe(MEMBER),
+        subscribe(OTHER),
+        bench.message(ADMIN, to(), "both"),
+        unsubscribe(OTHER),
+        bench.message(ADMIN, to(), "one"),
+        subscribe(OTHER),
+        unsubscribe(OTHER),
+    ];
+    let commit = bench.group(vec![(bench.realm, changes)]).await.remove(0);
+    assert!(!commit.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused(_))), "{commit:?}");
+    assert_eq!(contents(&bench.history(OTHER, of_stream(LEADS)).await), ["both"]);
+    assert_eq!(contents(&bench.history(OTHER, Narrow::default()).await), ["both"]);
+    assert_eq!(contents(&bench.history(MEMBER, Narrow::default()).await), ["both", "one"]);
+    let members = bench.store.members(bench.realm, ADMIN, LEADS).await.unwrap().value;
+    assert_eq!(members, Some(vec![ADMIN, MEMBER]));
+}
+
+pub(crate) async fn the_last_of_several_changes_of_a_user_stands(bench: Bench) {
+    let change = |change: UserChange| Change::UpdateUser { user_id: MEMBER, change };
+    let named = |name: &str| change(UserChange { full_name: Some(name.into()), ..UserChange::default() });
+    let active = |active| change(UserChange { is_active: Some(active), ..UserChange::default() });
+    let (first, last) = (ApiKey::random(), ApiKey::random());
+    let rotate = |key: &ApiKey| Change::RotateKey { user_id: MEMBER, key: key.hash() };
+    let changes =
+        vec![named("One"), rotate(&first), rotate(&last), active(false), named("Two"), active(true)];
+    bench.group(vec![(bench.realm, changes)]).await;
+    assert_eq!(bench.store.account(first.hash()).await.unwrap(), None);
+    let account = bench.store.account(last.hash()).await.unwrap().unwrap();
+    assert_eq!((account.user.full_name.as_str(), account.user.is_active), ("Two", true));
+    let page = bench.store.realm_page(bench.realm, None, 100).await.unwrap();
+    assert_eq!(page.users[1].credential_changed, Sequence(SETUP + 4), "the deactivation, after both keys");
+}
+
+pub(crate) async fn a_full_group_of_all_kinds_is_stored_as_decided(mut bench: Bench) {
+    let user = |n: usize| NewUser {
+        email: format!("new{n}@bench.example"),
+        full_name: format!("New {n}"),
+        role: Role::Member,
+        is_bot: n == 1,
+        streams: vec!["general".into()],
+    };
+    let keys: Vec<_> = (0..2).map(|_| ApiKey::random().hash()).collect();
+    let stream = NewStream { name: "Plans".into(), description: String::new(), invite_only: true };
+    let mut changes = vec![
+        Change::CreateUsers { users: (0..2).map(user).collect(), keys },
+        Change::CreateStream { stream, user_ids: vec![ADMIN, OTHER] },
+    ];
+    let topic = |stream_id| Destination::Stream { stream_id, topic: "Soup".into() };
+    let direct = |users: &[UserId]| Destination::Direct { user_ids: users.to_vec() };
+    for round in 0..10 {
+        for to in [topic(GENERAL), topic(LEADS), direct(&[MEMBER]), direct(&[OTHER, GUEST]), direct(&[])] {
+            changes.push(bench.message(ADMIN, to, &format!("{round}")));
+        }
+    }
+    let commit = bench.group(vec![(bench.realm, changes)]).await.remove(0);
+    assert!(!commit.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused(_))), "{commit:?}");
+    let log = bench.log(SETUP, 1000).await;
+    assert_eq!(log.records, commit.publication.unwrap().records, "stored is published");
+    assert_eq!(log.records.len(), 2 + 1 + 2 + 50);
+    let page = bench.history(ADMIN, Narrow { is_direct: true, ..Narrow::default() }).await;
+    let conversations: std::collections::BTreeSet<_> =
+        page.messages.iter().map(|stored| stored.conversation_id.unwrap()).collect();
+    assert_eq!((page.messages.len(), conversations.len()), (30, 3), "each set of users is one conversation");
+    assert!(page.messages.is_sorted_by_key(|stored| (stored.message.message_id, stored.sequence)));
+    let received = bench.history(GUEST, Narrow::default()).await;
+    assert_eq!(received.messages.len(), 20, "in general, and of three");
+}
+
+pub(crate) async fn what_no_row_can_have_is_not_found(bench: Bench) {
+    let store = &bench.store;
+    let found = store.users_by_email(bench.realm, vec!["a\0@bench.example".into()]).await.unwrap();
+    assert_eq!(found, [None]);
+    let find = |stream| store.stream(bench.realm, ADMIN, stream);
+    assert_eq!(find(StreamRef::Name("gen\0eral".into())).await.unwrap().value, None);
+    assert_eq!(find(StreamRef::Id(StreamId(ID_MAX))).await.unwrap().value, None);
+    let narrow = Narrow { topic: Some("t\0".into()), ..of_stream(GENERAL) };
+    assert!(bench.history(ADMIN, narrow).await.messages.is_empty());
+    assert!(bench.history(ADMIN, of_stream(StreamId(ID_MAX))).await.messages.is_empty());
+    assert!(store.heads(vec![RealmId(ID_MAX)]).await.unwrap().is_empty());
+    let user = NewUser {
+        email: "n\0@x".into(),
+        full_name: "N".into(),
+        role: Role::Member,
+        is_bot: false,
+        streams: vec!["gen\0eral".into()],
+    };
+    let keys = vec![ApiKey::random().hash()];
+    let outcome = bench.one(Change::CreateUsers { users: vec![user], keys }).await;
+    assert!(matches!(&outcome, Outcome::UsersCreated(users) if users[0].is_err()), "{outcome:?}");
+    let stream = NewStream { name: "s\0".into(), description: "d\0".into(), invite_only: false };
+    let outcome = bench.one(Change::CreateStream { stream, user_ids: vec![] }).await;
+    assert!(matches!(outcome, Outcome::Refused(_)));
+}
+
+pub(crate) async fn a_group_that_is_refused_leaves_no_trace(mut bench: Bench) {
+    let head = bench.log(0, 1).await.head;
+    let to = Destination::Stream { stream_id: LEADS, topic: "t".into() };
+    let changes = vec![bench.message(OTHER, to.clone(), "x"), bench.message(GUEST, to, "y")];
+    let commit = bench.group(vec![(bench.realm, changes)]).await.remove(0);
+    assert_eq!(commit.publication, None);
+    assert_eq!(bench.log(0, 1).await.head, head);
+    assert!(bench.store.commit(Arc::new(Group { now_s: 1, realms: vec![] })).await.unwrap().is_empty());
 }
 
 pub(crate) async fn a_closed_store_says_so(bench: Bench) {
