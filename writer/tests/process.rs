@@ -1,142 +1,28 @@
 //! The binary as its operator knows it: commands, a server, signals, and a kill in the middle of everything.
 #![allow(clippy::unwrap_used, reason = "a test ends where it meets what it did not expect")]
 
+mod support;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Output;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use data_encoding::BASE64;
-use serde_json::Value;
+use support::{Client, Place, Server, answer, refusal, writer};
 use tempfile::TempDir;
 
-fn writer() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_writer"))
-}
-
 fn run(dir: &Path, arguments: &[&str]) -> Output {
-    writer().args(arguments).arg("--data-dir").arg(dir).output().unwrap()
+    support::run(&Place::directory(dir), arguments)
 }
 
-fn answer(output: &Output) -> Value {
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{error}");
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-fn refusal(output: &Output) -> String {
-    assert_eq!(output.status.code(), Some(1));
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// A running server; killed when it is dropped.
-struct Server {
-    child: Child,
-    api: String,
-    admin: String,
-}
-
-impl Server {
-    fn start(dir: &Path) -> Self {
-        let mut command = writer();
-        command.args([
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--admin-listen",
-            "127.0.0.1:0",
-            "--rate-limit",
-            "0",
-        ]);
-        let mut child = command.arg("--data-dir").arg(dir).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut address = |what: &str| {
-            let line = lines.find(|line| line.as_ref().unwrap().contains(what)).unwrap().unwrap();
-            let (_, address) = line.split_once("http://").unwrap();
-            address.split('/').next().unwrap().to_owned()
-        };
-        let (api, admin) = (address("API on"), address("admin on"));
-        thread::spawn(move || lines.for_each(drop));
-        Self { child, api, admin }
-    }
-
-    fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A client of one connection that says what came of each request.
-struct Client {
-    socket: TcpStream,
-    authorization: String,
-}
-
-impl Client {
-    fn connect(address: &str, email: &str, key: &str) -> Self {
-        let socket = TcpStream::connect(address).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let authorization = format!("Basic {}", BASE64.encode(format!("{email}:{key}").as_bytes()));
-        Self { socket, authorization }
-    }
-
-    /// The answer's body; `None` if the connection broke.
-    fn request(&mut self, method: &str, path: &str, form: &str) -> Option<Value> {
-        let request = format!(
-            "{method} /api/v1/{path} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ncontent-length: {}\r\n\
-             content-type: application/x-www-form-urlencoded\r\n\r\n{form}",
-            self.authorization,
-            form.len()
-        );
-        self.socket.write_all(request.as_bytes()).ok()?;
-        let mut reader = BufReader::new(&self.socket);
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).ok()? == 0 {
-                return None;
-            }
-            let line = line.trim_end().to_lowercase();
-            if let Some(value) = line.strip_prefix("content-length: ") {
-                length = value.parse().unwrap();
-            }
-            if line.is_empty() {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).ok()?;
-        serde_json::from_slice(&body).ok()
-    }
-
-    fn send(&mut self, send_id: &str, content: &str) -> Option<Value> {
-        let form = format!("type=stream&to=general&topic=t&content={content}&send_id={send_id}");
-        self.request("POST", "messages", &form)
-    }
-}
-
-/// A realm with users `u0`… in stream `general`; their keys.
 fn furnish(dir: &Path, users: usize) -> Vec<String> {
-    answer(&run(dir, &["realm", "create", "Test"]));
-    answer(&run(dir, &["stream", "create", "general", "--realm", "Test"]));
-    let create = |n| {
-        let email = format!("u{n}@x");
-        let arguments = ["user", "create", &email, "--name", "U", "--realm", "Test", "--stream", "general"];
-        answer(&run(dir, &arguments))["api_key"].as_str().unwrap().to_owned()
-    };
-    (0..users).map(create).collect()
+    support::furnish(&Place::directory(dir), users)
+}
+
+fn start(dir: &Path) -> Server {
+    Server::start(&Place::directory(dir))
 }
 
 #[test]
@@ -161,7 +47,7 @@ fn commands_work_on_a_directory_that_no_server_uses() {
 fn while_a_server_runs_commands_go_through_its_admin_address() {
     let dir = TempDir::new().unwrap();
     furnish(dir.path(), 1);
-    let server = Server::start(dir.path());
+    let server = start(dir.path());
     let arguments = ["user", "key", "u0@x", "--realm", "1"];
     assert!(refusal(&run(dir.path(), &arguments)).contains("--admin"));
     let second = run(dir.path(), &["serve", "--listen", "127.0.0.1:0"]);
@@ -182,14 +68,14 @@ fn while_a_server_runs_commands_go_through_its_admin_address() {
 fn sigterm_finishes_and_exits_well() {
     let dir = TempDir::new().unwrap();
     let key = furnish(dir.path(), 1).remove(0);
-    let mut server = Server::start(dir.path());
+    let mut server = start(dir.path());
     let mut client = Client::connect(&server.api, "u0@x", &key);
     let sent = client.send("a", "x").unwrap();
     drop(client);
     server.signal("-TERM");
     assert!(server.child.wait().unwrap().success());
     assert!(!dir.path().join("squall.sqlite-wal").exists(), "the file was brought in order");
-    let server = Server::start(dir.path());
+    let server = start(dir.path());
     assert_eq!(Client::connect(&server.api, "u0@x", &key).send("a", "x").unwrap(), sent);
 }
 
@@ -221,7 +107,7 @@ fn killed_in_the_middle_what_was_acknowledged_is_stored_once() {
     let keys = furnish(dir.path(), USERS);
     let mut expected: BTreeMap<String, u64> = BTreeMap::new();
     for life in 0..3 {
-        let server = Server::start(dir.path());
+        let server = start(dir.path());
         let (done, accounts) = mpsc::channel();
         for (user, key) in keys.iter().enumerate() {
             let client = Client::connect(&server.api, &format!("u{user}@x"), key);
@@ -232,7 +118,7 @@ fn killed_in_the_middle_what_was_acknowledged_is_stored_once() {
         thread::sleep(Duration::from_millis(300));
         server.signal("-KILL");
         drop(server);
-        let server = Server::start(dir.path());
+        let server = start(dir.path());
         for (user, account) in accounts {
             assert!(account.acknowledged.len() > 1, "user {user} came to send");
             let mut client = Client::connect(&server.api, &format!("u{user}@x"), &keys[user]);
@@ -242,7 +128,7 @@ fn killed_in_the_middle_what_was_acknowledged_is_stored_once() {
             expected.extend(account.acknowledged);
         }
     }
-    let server = Server::start(dir.path());
+    let server = start(dir.path());
     let mut client = Client::connect(&server.api, "u0@x", &keys[0]);
     let mut stored = BTreeMap::new();
     let mut anchor = 0;

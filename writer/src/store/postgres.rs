@@ -170,6 +170,11 @@ impl PostgresStore {
             };
             counter.add(1);
             let result = run(pool, work).await;
+            if matches!(result, Err(Failure::Silent)) {
+                // The others would be waited for just as long, one after the other.
+                inner.reading.abandon_idle();
+                inner.writing.abandon_idle();
+            }
             stats.failures.add(usize::from(result.is_err()));
             result
         });
@@ -188,7 +193,7 @@ where
 {
     let lease = pool.lease().await?;
     let result = timeout(TRANSACTION_MAX, work(lease.connection())).await;
-    let result = result.unwrap_or_else(|_| Err(Failure::Away("no answer in time".into())));
+    let result = result.unwrap_or(Err(Failure::Silent));
     let sound = match &result {
         Ok(_) => true,
         Err(failure) if failure.leaves_connection() => {

@@ -13,8 +13,10 @@ use crate::store::StoreError;
 pub(super) enum Failure {
     /// PostgreSQL said so, or the connection broke.
     Postgres(tokio_postgres::Error),
-    /// No connection, or no answer in time.
+    /// No connection.
     Away(String),
+    /// No answer in time: the server, or the way to it, stands still.
+    Silent,
     /// Closed, or too much to do.
     Unavailable(String),
     UnknownRealm(RealmId),
@@ -29,7 +31,9 @@ impl Failure {
         let refusal = |code: &SqlState| matches!(code.code().get(..2), Some("28" | "3D" | "42"));
         match self {
             Self::Postgres(error) => error.code().is_some_and(refusal),
-            Self::Away(_) | Self::Unavailable(_) | Self::UnknownRealm(_) | Self::Row(_) => false,
+            Self::Away(_) | Self::Silent | Self::Unavailable(_) | Self::UnknownRealm(_) | Self::Row(_) => {
+                false
+            }
         }
     }
 
@@ -37,7 +41,7 @@ impl Failure {
     pub(super) fn leaves_connection(&self) -> bool {
         match self {
             Self::Postgres(error) => error.code().is_some_and(|code| !ends_session(code)),
-            Self::Away(_) => false,
+            Self::Away(_) | Self::Silent => false,
             Self::Unavailable(_) | Self::UnknownRealm(_) | Self::Row(_) => true,
         }
     }
@@ -48,6 +52,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Postgres(error) => f.write_str(&words(error)),
             Self::Away(words) | Self::Unavailable(words) | Self::Row(words) => f.write_str(words),
+            Self::Silent => f.write_str("no answer in time"),
             Self::UnknownRealm(realm_id) => write!(f, "no realm {realm_id}"),
         }
     }
@@ -66,6 +71,7 @@ impl From<Failure> for StoreError {
             Failure::Postgres(error) if error.code().is_none_or(is_away) => Self::Away(words(&error)),
             Failure::Postgres(error) => Self::Unavailable(words(&error)),
             Failure::Away(words) => Self::Away(words),
+            Failure::Silent => Self::Away(failure.to_string()),
             Failure::Unavailable(words) | Failure::Row(words) => Self::Unavailable(words),
             Failure::UnknownRealm(realm_id) => Self::UnknownRealm(realm_id),
         }

@@ -25,6 +25,9 @@ pub(super) struct Server {
     config: Config,
     runtime: Handle,
     stats: Arc<DatabaseStats>,
+    /// Taken for each attempt: a server that comes back is not overrun, and one that is away costs the many who
+    /// wait the time of one attempt, not of one each.
+    attempts: Semaphore,
     backoff: Mutex<Backoff>,
 }
 
@@ -43,6 +46,9 @@ pub(super) struct Lease {
 /// How long work waits for a connection that others use.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
+/// Attempts to connect that may be under way at once.
+const ATTEMPTS_MAX: usize = 2;
+
 /// After an attempt that failed others are refused at once for so long, then for twice as long, up to the latter.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
@@ -50,7 +56,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(2);
 impl Server {
     pub(super) fn new(config: Config, stats: Arc<DatabaseStats>) -> Self {
         let backoff = Backoff { wait: BACKOFF_MIN, not_before: Instant::now() };
-        Self { config, runtime: Handle::current(), stats, backoff: Mutex::new(backoff) }
+        let attempts = Semaphore::new(ATTEMPTS_MAX);
+        Self { config, runtime: Handle::current(), stats, attempts, backoff: Mutex::new(backoff) }
     }
 
     /// A new session, unless an attempt failed just now.
@@ -86,6 +93,11 @@ impl Pool {
         let permit = timeout(WAIT_MAX, Arc::clone(&self.permits).acquire_owned()).await;
         let permit = permit.map_err(|_| Failure::Unavailable("too much to do".into()))?;
         let permit = permit.map_err(|_| closed())?;
+        if let Some(connection) = self.take_idle() {
+            return Ok(Lease { connection, _permit: permit });
+        }
+        let _attempt = self.server.attempts.acquire().await.map_err(|_| closed())?;
+        // Meanwhile somebody may have given one back.
         let connection = match self.take_idle() {
             Some(connection) => connection,
             None => self.server.connect(self.session).await?,
@@ -109,6 +121,12 @@ impl Pool {
             }
         }
         None
+    }
+
+    /// Ends what is idle without a word: the server says nothing.
+    pub(super) fn abandon_idle(&self) {
+        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        idle.into_iter().for_each(Connection::abandon);
     }
 
     /// Gives no more, and ends what is idle.
