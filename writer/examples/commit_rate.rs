@@ -1,7 +1,9 @@
-//! Messages committed in a second, by so many writers at once, each waiting for its answer before it sends
-//! again; beside it the disk's bare fsync, which is the floor of one writer.
+//! Messages committed in a second, by so many senders at once, each waiting for its answer before it sends again;
+//! beside it the disk's bare fsync, which is the floor of one sender.
 //!
-//! `cargo run --release -p squall-writer --example commit_rate -- [DIR]`; DIR decides which disk.
+//! `cargo run --release -p squall-writer --example commit_rate -- [DIR]` on SQLite; DIR decides which disk.
+//! With `--postgres` instead, on a PostgreSQL started for it with fsync on, on the disk of temporary files; with
+//! `--database URL` on that database, in which it leaves its realms.
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
 use std::error::Error;
@@ -14,29 +16,44 @@ use squall_bus::MemoryBus;
 use squall_protocol::event::Role;
 use squall_protocol::link::{Operation, WriteOutcome, WriteRequest};
 use squall_protocol::{Destination, RealmId, SendId, SessionId, StreamId, UserId};
-use squall_writer::{Config, NewUser, Writer};
+use squall_servers::Postgres;
+use squall_writer::{Config, DatabaseUrl, NewUser, Writer};
 
-/// How long each count of writers is measured.
+/// How long each round is measured.
 const TIME: Duration = Duration::from_secs(5);
 const USERS: u32 = 256;
 const CONTENT: &str =
     "A message of the usual length: a sentence or two about lunch, and whether it will rain.";
 
+/// Senders, and in how many realms they are.
+const ROUNDS: [(usize, usize); 5] = [(1, 1), (64, 1), (256, 1), (256, 2), (256, 8)];
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let dir = std::env::args().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
+    let mut arguments = std::env::args().skip(1);
+    let first = arguments.next();
+    let postgres = (first.as_deref() == Some("--postgres")).then(Postgres::start_durable);
+    let url = match first.as_deref() {
+        Some("--database") => Some(arguments.next().ok_or("--database needs a URL")?),
+        _ => postgres.as_ref().map(Postgres::url),
+    };
+    let dir = first.filter(|_| url.is_none()).map_or_else(std::env::temp_dir, PathBuf::from);
     let dir = dir.join(format!("commit_rate-{}", std::process::id()));
-    let config = Config { data_dir: dir.clone(), rate_limit_per_minute: 0, ..Config::default() };
+    std::fs::create_dir_all(&dir)?;
+    let database = url.as_deref().map(DatabaseUrl::parse).transpose()?;
+    let config = Config { data_dir: dir.clone(), database, rate_limit_per_minute: 0, ..Config::default() };
     let writer = Writer::open(config, Arc::new(MemoryBus::new())).await?;
-    let realms = [furnish(&writer, "one").await?, furnish(&writer, "two").await?];
+    let mut realms = Vec::new();
+    for number in 0..8 {
+        realms.push(furnish(&writer, &format!("{}-{number}", std::process::id())).await?);
+    }
     println!("fsync of 4 KiB: {} µs (median)", fsync_us(&dir)?);
-    println!("{:>8} {:>7} {:>10} {:>9} {:>9}", "writers", "realms", "messages/s", "p50 ms", "p99 ms");
-    for (writers, realms) in [(1, &realms[..1]), (64, &realms[..1]), (256, &realms[..1]), (256, &realms[..])]
-    {
-        let (rate, mut latencies) = measure(&writer, writers, realms).await?;
+    println!("{:>8} {:>7} {:>10} {:>9} {:>9}", "senders", "realms", "messages/s", "p50 ms", "p99 ms");
+    for (senders, count) in ROUNDS {
+        let (rate, mut latencies) = measure(&writer, senders, &realms[..count]).await?;
         latencies.sort_unstable();
         let at = |part: usize| latencies[latencies.len() * part / 1000].as_secs_f64() * 1000.0;
-        println!("{writers:>8} {:>7} {rate:>10.0} {:>9.2} {:>9.2}", realms.len(), at(500), at(990));
+        println!("{senders:>8} {count:>7} {rate:>10.0} {:>9.2} {:>9.2}", at(500), at(990));
     }
     writer.close().await;
     std::fs::remove_dir_all(dir)?;
@@ -63,12 +80,13 @@ async fn furnish(writer: &Writer, name: &str) -> Result<(RealmId, StreamId, Vec<
 
 async fn measure(
     writer: &Writer,
-    writers: usize,
+    senders: usize,
     realms: &[(RealmId, StreamId, Vec<UserId>)],
 ) -> Result<(f64, Vec<Duration>), Box<dyn Error>> {
+    let count = realms.len();
     let start = Instant::now();
     let mut tasks = Vec::new();
-    for number in 0..writers {
+    for number in 0..senders {
         let (realm_id, stream_id, users) = &realms[number % realms.len()];
         let user_id = users[number / realms.len() % users.len()];
         let (writer, realm_id, stream_id) = (writer.clone(), *realm_id, *stream_id);
@@ -79,7 +97,7 @@ async fn measure(
                     realm_id,
                     user_id,
                     session_id: SessionId(number as u64),
-                    send_id: SendId::parse(format!("{writers}-{number}-{}", latencies.len()))?,
+                    send_id: SendId::parse(format!("{senders}-{count}-{number}-{}", latencies.len()))?,
                     operation: Operation::Send {
                         to: Destination::Stream { stream_id, topic: "lunch".into() },
                         content: CONTENT.into(),

@@ -59,6 +59,13 @@ struct OpenLane {
     task: JoinHandle<()>,
 }
 
+/// What of a submission belongs to one lane, and where its outcomes belong.
+#[derive(Default)]
+struct Part {
+    places: Vec<usize>,
+    requests: Vec<(SessionId, Request)>,
+}
+
 /// Requests that came together: one answer to all. A session's are done in order.
 struct Batch {
     requests: Vec<(SessionId, Request)>,
@@ -87,19 +94,19 @@ impl Lanes {
     /// Has `requests` done; one outcome for each, in their order.
     pub(crate) async fn submit(&self, requests: Vec<(SessionId, Request)>) -> Vec<Outcome> {
         let count = requests.len();
-        let mut parts: BTreeMap<LaneKey, (Vec<usize>, Vec<(SessionId, Request)>)> = BTreeMap::new();
+        let mut parts: BTreeMap<LaneKey, Part> = BTreeMap::new();
         for (index, (session_id, request)) in requests.into_iter().enumerate() {
             let key = match self.plan {
                 LanePlan::One => None,
                 LanePlan::PerRealm { .. } => Some(request.realm_id),
             };
-            let (places, requests) = parts.entry(key).or_default();
-            places.push(index);
-            requests.push((session_id, request));
+            let part = parts.entry(key).or_default();
+            part.places.push(index);
+            part.requests.push((session_id, request));
         }
         // All are with their lanes before the first is waited for.
         let mut answers = Vec::with_capacity(parts.len());
-        for (key, (places, requests)) in parts {
+        for (key, Part { places, requests }) in parts {
             answers.push((places, self.hand_over(key, requests)));
         }
         let mut outcomes: Vec<Option<Outcome>> = (0..count).map(|_| None).collect();

@@ -152,8 +152,7 @@ async fn a_read_that_takes_too_long_is_broken_off_and_the_next_has_its_own_time(
     let server = Postgres::shared();
     let store = open(&server.create_database()).await;
     let began = Instant::now();
-    let slow = store
-        .read(|c| Box::pin(async { Ok(c.query("SELECT pg_sleep(60)", []).await.map(|rows| rows.len())?) }));
+    let slow = store.read(|c| Box::pin(async { c.query("SELECT pg_sleep(60)", []).await.map(drop) }));
     assert!(matches!(slow.await, Err(StoreError::Away(_))));
     assert!(began.elapsed() < TRANSACTION_MAX);
     assert!(store.realms().await.unwrap().is_empty());
