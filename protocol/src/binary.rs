@@ -14,6 +14,7 @@ use crate::client_message::ClientMessage;
 use crate::codec::DecodeError;
 use crate::ids::{Epoch, Mark, MessageId, RealmId, SendId, Sequence, SessionId, StreamId, UserId};
 use crate::limits::{FRAME_IN_BYTES_MAX, FRAME_OUT_BYTES_MAX};
+use crate::link::WriteRequest;
 use crate::server_message::{PresenceDiff, PresenceSnapshot, ServerMessage};
 
 /// Reads a client's message.
@@ -24,6 +25,11 @@ pub(crate) fn decode_client(bytes: &[u8]) -> Result<ClientMessage, DecodeError> 
 /// Reads a gateway's message.
 pub(crate) fn decode_server(bytes: &[u8]) -> Result<ServerMessage, DecodeError> {
     decode(bytes, config::standard().with_limit::<FRAME_OUT_BYTES_MAX>())
+}
+
+/// Reads a gateway's writes of at most `LIMIT` bytes.
+pub(crate) fn decode_writes<const LIMIT: usize>(bytes: &[u8]) -> Result<Vec<WriteRequest>, DecodeError> {
+    decode(bytes, config::standard().with_limit::<LIMIT>())
 }
 
 /// Writes any message.

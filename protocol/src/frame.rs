@@ -1,22 +1,20 @@
 //! What travels on the bus: version, kind, length, body. A reader skips kinds it does not know, and reads
 //! the version before its own and the one after.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::audience::Audience;
-use crate::binary;
 use crate::ids::{Epoch, Mark, RealmId, UserId};
 use crate::link::EventRecord;
 use crate::server_message::ServerMessage;
+use crate::{binary, envelope};
 
 /// The version written; this one, the one before and the one after are read.
 pub const VERSION: u8 = 1;
 
 /// The longest frame taken from the bus.
 pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
-
-const HEADER_BYTES: usize = 1 + 2 + 4;
 
 /// What one publication says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +69,7 @@ pub enum FrameError {
         max: usize,
     },
     /// Written by a program too old or too new.
-    #[error("frame version {0}, this program reads {min} to {max}", min = VERSION - 1, max = VERSION + 1)]
+    #[error("frame version {0} is none that this program reads")]
     Version(u8),
     /// A body that can't be read.
     #[error("frame body: {0}")]
@@ -107,35 +105,13 @@ impl Frame {
                 (KIND_EPHEMERAL, binary::encode_plain(&body))
             }
         };
-        let mut bytes = BytesMut::with_capacity(HEADER_BYTES + body.len());
-        bytes.put_u8(VERSION);
-        bytes.put_u16_le(kind);
-        bytes.put_u32_le(body.len() as u32);
-        bytes.put_slice(&body);
-        bytes.freeze()
+        envelope::seal(VERSION, kind, &body)
     }
 
     /// Reads a frame; `None` if its kind is unknown to this version.
     pub fn decode(bytes: &[u8]) -> Result<Option<Self>, FrameError> {
-        let size = bytes.len();
-        if size > FRAME_BYTES_MAX {
-            return Err(FrameError::Long { size, max: FRAME_BYTES_MAX });
-        }
-        let Some((&[version, k0, k1, l0, l1, l2, l3], body)) = bytes.split_first_chunk::<HEADER_BYTES>()
-        else {
-            return Err(FrameError::Short { size });
-        };
-        if version.abs_diff(VERSION) > 1 {
-            return Err(FrameError::Version(version));
-        }
-        let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
-        if body.len() < length {
-            return Err(FrameError::Short { size });
-        }
-        if body.len() > length {
-            return Err(FrameError::Long { size, max: HEADER_BYTES + length });
-        }
-        match u16::from_le_bytes([k0, k1]) {
+        let (kind, body) = envelope::open(bytes, VERSION, FRAME_BYTES_MAX)?;
+        match kind {
             KIND_EVENTS => Ok(Some(Self::Events(decode_body(body)?))),
             KIND_EPHEMERAL => {
                 let EphemeralBody { realm_id, audience, except, message } = decode_body(body)?;

@@ -43,7 +43,7 @@ impl EventRecord {
 }
 
 /// One thing a session wants written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 pub struct WriteRequest {
     /// The realm of the user.
     pub realm_id: RealmId,
@@ -58,7 +58,7 @@ pub struct WriteRequest {
 }
 
 /// What can be written over a WebSocket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 pub enum Operation {
     /// A message.
     Send {

@@ -4,6 +4,8 @@ use squall_protocol::{ClientMessage, Codec, ServerMessage};
 
 #[path = "../fuzz/properties/bus_frame.rs"]
 mod bus_frame;
+#[path = "../fuzz/properties/link_frame.rs"]
+mod link_frame;
 #[path = "../fuzz/properties/messages.rs"]
 mod messages;
 #[path = "../fuzz/properties/seeds.rs"]
@@ -14,6 +16,7 @@ fn the_decoders_keep_their_word_on_every_seed() {
     seeds::replay("client_message", messages::check::<ClientMessage>);
     seeds::replay("server_message", messages::check::<ServerMessage>);
     seeds::replay("bus_frame", bus_frame::check);
+    seeds::replay("link_frame", link_frame::check);
 }
 
 #[test]
