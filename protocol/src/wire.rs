@@ -18,6 +18,10 @@ use crate::{binary, envelope};
 /// The version written; this one, the one before and the one after are read.
 pub const VERSION: u8 = 1;
 
+/// The header of a request in which its gateway shows the secret: not `Authorization`, which is the user's in
+/// requests to the HTTP API that a gateway passes on.
+pub const SECRET_HEADER: &str = "squall-link-secret";
+
 /// The longest request.
 pub const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 

@@ -19,10 +19,11 @@ use std::future::Future;
 
 use axum::Router;
 use axum::extract::{RawPathParams, Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, MethodRouter, get, on};
 use serde_json::json;
+use squall_protocol::wire::Standing;
 
 use answer::{Answer, ApiError};
 use call::Call;
@@ -58,16 +59,24 @@ pub(crate) fn router(writer: Writer) -> Router {
     health().nest("/api/v1", api).fallback(unknown_path).with_state(writer)
 }
 
-/// `/healthz`: the process answers. `/readyz`: its database does too.
+/// `/healthz`: the process answers. `/readyz`: its database does too; the body says whether the bus does, without
+/// which writes go on and only their delivery is slower.
 pub(crate) fn health() -> Router<Writer> {
     Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready))
 }
 
 async fn ready(State(writer): State<Writer>) -> Response {
-    match writer.store().heads(Vec::new()).await {
-        Ok(_) => "ok\n".into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
-    }
+    let Standing { database_fault, bus_fault } = writer.standing().await;
+    let ready = database_fault.is_none();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let part = |fault: Option<String>| json!({ "up": fault.is_none(), "fault": fault });
+    let body = json!({
+        "ready": ready,
+        "degraded": bus_fault.is_some(),
+        "database": part(database_fault),
+        "bus": part(bus_fault),
+    });
+    (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
 }
 
 async fn unknown_path() -> Response {

@@ -8,6 +8,7 @@
 
 mod admin;
 mod api;
+mod bus_watch;
 mod change;
 mod clock;
 mod config;
@@ -16,6 +17,7 @@ mod decide;
 pub mod demo;
 mod lane;
 mod limits;
+mod link;
 mod rate_limit;
 mod secret;
 mod stats;
@@ -28,6 +30,7 @@ mod writer;
 pub use change::{NewStream, NewUser, UserChange};
 pub use config::Config;
 pub use database_url::{DatabaseUrl, DatabaseUrlError};
+pub use link::LinkServer;
 pub use secret::ApiKey;
 pub use store::StoreError;
 pub use writer::{CreateError, CreatedUser, OpenError, Writer};

@@ -58,6 +58,9 @@ pub(crate) trait Store: Commit {
     /// The active user who has this key.
     fn account(&self, key: KeyHash) -> BoxFuture<'_, Result<Option<Account>, StoreError>>;
 
+    /// The active users who have these keys, in their order, each as [`Store::account`] says.
+    fn accounts(&self, keys: Vec<KeyHash>) -> BoxFuture<'_, Result<Vec<Option<Account>>, StoreError>>;
+
     /// A page of at most `rows_max` rows of realm state.
     fn realm_page(
         &self,

@@ -12,9 +12,12 @@ use squall_protocol::link::{
     Heads, Identity, LastHeard, LinkError, LogRange, NodeLease, PageCursor, RealmPage, Refusal, RefusalCode,
     WriteOutcome, WriteRequest,
 };
+use squall_protocol::wire::Standing;
 use squall_protocol::{Position, RealmId, Sequence, SessionId, UserId};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
+use crate::bus_watch::BusWatch;
 use crate::change::{Change, NewStream, NewUser, Outcome, Request, UserChange};
 use crate::clock::{now_ms, now_s};
 use crate::config::Config;
@@ -25,7 +28,7 @@ use crate::limits::{
 use crate::rate_limit::RateLimit;
 use crate::secret::{ApiKey, KeyHash, random_epoch};
 use crate::stats::Stats;
-use crate::store::{Commit, PostgresOptions, PostgresStore, SqliteStore, Store, StoreError};
+use crate::store::{Account, Commit, PostgresOptions, PostgresStore, SqliteStore, Store, StoreError};
 use crate::text;
 
 /// A cheap handle; the writer ends with [`Writer::close`], or abruptly but safely with the last handle.
@@ -38,6 +41,7 @@ struct Inner {
     config: Config,
     store: Arc<dyn Store>,
     bus: Arc<dyn Bus>,
+    bus_watch: BusWatch,
     lanes: Lanes,
     pruning: JoinHandle<()>,
     stats: Stats,
@@ -108,6 +112,7 @@ impl Writer {
             stats,
             config,
             store,
+            bus_watch: BusWatch::start(&bus),
             bus,
         };
         Self { inner: Arc::new(inner) }
@@ -116,12 +121,15 @@ impl Writer {
     /// Whose key this is; `None` if nobody's, or a deactivated user's.
     pub async fn identify(&self, token: &str) -> Result<Option<Identity>, LinkError> {
         self.stats().link.identify.add(1);
-        let account = self.store().account(KeyHash::of(token)).await?;
-        Ok(account.map(|account| Identity {
-            realm_id: account.realm.realm_id,
-            user_id: account.user.user_id,
-            as_of: account.as_of,
-        }))
+        Ok(self.store().account(KeyHash::of(token)).await?.map(identity))
+    }
+
+    /// The same for many at once, one answer each, in their order.
+    pub async fn identify_all(&self, tokens: Vec<String>) -> Result<Vec<Option<Identity>>, LinkError> {
+        self.stats().link.identify.add(1);
+        let keys = tokens.iter().map(|token| KeyHash::of(token)).collect();
+        let accounts = self.store().accounts(keys).await?;
+        Ok(accounts.into_iter().map(|account| account.map(identity)).collect())
     }
 
     /// Does what sessions want; one outcome for each request, in their order. A session's requests are done
@@ -201,6 +209,17 @@ impl Writer {
             return Ok(());
         }
         Ok(self.store().store_last_heard(heard).await?)
+    }
+
+    /// What this writer itself can reach.
+    pub async fn standing(&self) -> Standing {
+        let database = timeout(DATABASE_LOOK_MAX, self.store().heads(Vec::new())).await;
+        let database_fault = match database {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some(format!("no answer within {} ms", DATABASE_LOOK_MAX.as_millis())),
+        };
+        Standing { database_fault, bus_fault: self.inner.bus_watch.fault() }
     }
 
     /// The realms there are, with their names.
@@ -374,6 +393,13 @@ impl From<StoreError> for LinkError {
         }
     }
 }
+
+fn identity(account: Account) -> Identity {
+    Identity { realm_id: account.realm.realm_id, user_id: account.user.user_id, as_of: account.as_of }
+}
+
+/// How long the database may take to show that it answers.
+const DATABASE_LOOK_MAX: Duration = Duration::from_secs(1);
 
 /// Cuts a creation into changes, none with too many users or streams.
 fn creation_chunks(users: impl Iterator<Item = (NewUser, KeyHash)>) -> Vec<(Vec<NewUser>, Vec<KeyHash>)> {

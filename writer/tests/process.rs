@@ -65,6 +65,23 @@ fn while_a_server_runs_commands_go_through_its_admin_address() {
 }
 
 #[test]
+fn a_link_that_others_can_reach_needs_a_secret() {
+    let dir = TempDir::new().unwrap();
+    let serve = |more: &[&str]| run(dir.path(), &[&["serve", "--listen", "127.0.0.1:0"], more].concat());
+    let open = serve(&["--link-listen", "0.0.0.0:0"]);
+    assert!(refusal(&open).contains("not on loopback: give --link-secret-file"));
+    let missing = dir.path().join("secret");
+    let file = missing.to_str().unwrap();
+    let with_file = || serve(&["--link-listen", "0.0.0.0:0", "--link-secret-file", file]);
+    assert!(refusal(&with_file()).contains("can't read"));
+    std::fs::write(&missing, "short\n").unwrap();
+    assert!(refusal(&with_file()).contains("16 to 512 characters"));
+    let mut command = writer();
+    let command = command.args(["serve", "--listen", "127.0.0.1:0"]).env("SQUALL_LINK_SECRET", "");
+    assert!(refusal(&command.output().unwrap()).contains("SQUALL_LINK_SECRET: a link secret is"));
+}
+
+#[test]
 fn sigterm_finishes_and_exits_well() {
     let dir = TempDir::new().unwrap();
     let key = furnish(dir.path(), 1).remove(0);

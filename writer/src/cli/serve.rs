@@ -3,14 +3,15 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use clap::Args;
 use squall_bus::MemoryBus;
-use squall_writer::{Config, OpenError, Writer};
+use squall_protocol::link_secret::{LinkSecret, LinkSecretError};
+use squall_writer::{Config, LinkServer, OpenError, Writer};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -28,6 +29,13 @@ pub(crate) struct ServeArguments {
     /// Where operators reach the admin surface, which asks for no credentials: keep it on loopback
     #[arg(long, default_value = "127.0.0.1:9081", value_name = "ADDRESS")]
     admin_listen: SocketAddr,
+    /// Where gateways reach this writer, by HTTP/2; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:9082", value_name = "ADDRESS")]
+    link_listen: SocketAddr,
+    /// A file with the secret that gateways show; or give it as SQUALL_LINK_SECRET in the environment. Needed
+    /// unless --link-listen is on loopback
+    #[arg(long, value_name = "FILE")]
+    link_secret_file: Option<PathBuf>,
     /// Where the SQLite database lies; made if missing
     #[arg(long, default_value = "squall-data", value_name = "DIR")]
     data_dir: PathBuf,
@@ -53,14 +61,33 @@ pub(crate) enum ServeError {
     Database(#[from] DatabaseError),
     #[error("can't listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
+    #[error("{place}: {source}")]
+    Secret { place: String, source: LinkSecretError },
+    #[error("can't read {path}: {source}")]
+    SecretFile { path: PathBuf, source: io::Error },
+    #[error("--link-listen {0} is not on loopback: give --link-secret-file, or SQUALL_LINK_SECRET")]
+    SecretMissing(SocketAddr),
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
 /// Serves until a signal, then finishes what was begun.
 pub(super) async fn serve(arguments: ServeArguments) -> Result<(), ServeError> {
-    let ServeArguments { listen, admin_listen, data_dir, database, rate_limit, log_window, public_url } =
-        arguments;
+    let ServeArguments {
+        listen,
+        admin_listen,
+        link_listen,
+        link_secret_file,
+        data_dir,
+        database,
+        rate_limit,
+        log_window,
+        public_url,
+    } = arguments;
+    let secret = link_secret(link_secret_file.as_deref())?;
+    if secret.is_none() && !link_listen.ip().is_loopback() {
+        return Err(ServeError::SecretMissing(link_listen));
+    }
     let config = database.configure(Config {
         data_dir,
         rate_limit_per_minute: rate_limit,
@@ -70,17 +97,21 @@ pub(super) async fn serve(arguments: ServeArguments) -> Result<(), ServeError> {
     })?;
     let writer = Writer::open(config, Arc::new(MemoryBus::new())).await?;
     let (listener, admin_listener) = (bind(listen).await?, bind(admin_listen).await?);
+    let link_listener = bind(link_listen).await?;
     tracing::info!("API on http://{}/api/v1", listener.local_addr()?);
     tracing::info!("admin on http://{}/admin", admin_listener.local_addr()?);
+    tracing::info!("link on http://{}/link", link_listener.local_addr()?);
     let (stop, stopping) = watch::channel(false);
+    let link = LinkServer::new(&writer, secret).serve(link_listener, stopped(stopping.clone()));
+    let link = tokio::spawn(link);
     let api = tokio::spawn(serve_on(listener, writer.api(), stopping.clone()));
     let admin = tokio::spawn(serve_on(admin_listener, writer.admin(), stopping));
     ended().await?;
     tracing::info!("stopping");
     // Sent to nobody only if both servers have ended already.
     let _ = stop.send(true);
-    let both = async { (api.await, admin.await) };
-    if tokio::time::timeout(DRAIN_TIMEOUT, both).await.is_err() {
+    let all = async { (api.await, admin.await, link.await) };
+    if tokio::time::timeout(DRAIN_TIMEOUT, all).await.is_err() {
         tracing::warn!("connections still open after {} s are cut", DRAIN_TIMEOUT.as_secs());
     }
     writer.close().await;
@@ -94,13 +125,29 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
 fn serve_on(
     listener: TcpListener,
     router: Router,
-    mut stopping: watch::Receiver<bool>,
+    stopping: watch::Receiver<bool>,
 ) -> impl Future<Output = io::Result<()>> + Send {
-    let stop = async move {
-        // An error means that the sender is gone: the end as well.
-        let _ = stopping.wait_for(|stopping| *stopping).await;
+    axum::serve(listener, router).with_graceful_shutdown(stopped(stopping)).into_future()
+}
+
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // An error means that the sender is gone: the end as well.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+/// The secret of the file, or else of the environment.
+fn link_secret(file: Option<&Path>) -> Result<Option<LinkSecret>, ServeError> {
+    const VARIABLE: &str = "SQUALL_LINK_SECRET";
+    let (place, text) = match (file, std::env::var(VARIABLE)) {
+        (Some(path), _) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| ServeError::SecretFile { path: path.to_owned(), source })?;
+            (path.display().to_string(), text)
+        }
+        (None, Ok(text)) => (VARIABLE.to_owned(), text),
+        (None, Err(_)) => return Ok(None),
     };
-    axum::serve(listener, router).with_graceful_shutdown(stop).into_future()
+    LinkSecret::parse(&text).map(Some).map_err(|source| ServeError::Secret { place, source })
 }
 
 async fn ended() -> io::Result<()> {

@@ -262,6 +262,10 @@ impl Store for PostgresStore {
         Box::pin(self.read(move |c| Box::pin(realm::account(c, key))))
     }
 
+    fn accounts(&self, keys: Vec<KeyHash>) -> BoxFuture<'_, Result<Vec<Option<Account>>, StoreError>> {
+        Box::pin(self.read(move |c| Box::pin(async move { realm::accounts(c, &keys).await })))
+    }
+
     fn realm_page(
         &self,
         realm_id: RealmId,

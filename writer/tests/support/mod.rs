@@ -72,6 +72,8 @@ impl Server {
             "127.0.0.1:0",
             "--admin-listen",
             "127.0.0.1:0",
+            "--link-listen",
+            "127.0.0.1:0",
             "--rate-limit",
             "0",
         ]);

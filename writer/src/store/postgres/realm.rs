@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use squall_protocol::event::User;
 use squall_protocol::link::LastHeard;
 use squall_protocol::{Epoch, RealmId, UserId};
+use tokio_postgres::Row;
 
 use super::connection::{BEGIN_SNAPSHOT, COMMIT, Connection};
 use super::failure::Failure;
@@ -40,11 +41,25 @@ const ACCOUNT: &str =
 
 pub(super) async fn account(c: &Connection, key: KeyHash) -> Result<Option<Account>, Failure> {
     let rows = c.query(ACCOUNT, [&&key.0[..]]).await?;
-    let account = |row: &tokio_postgres::Row| {
-        let realm = Realm { realm_id: read_realm_id(row, 6)?, name: column(row, 7)? };
-        Ok(Account { realm, user: user(row)?, as_of: position(row, 8)? })
-    };
-    rows.first().map(account).transpose()
+    rows.first().map(read_account).transpose()
+}
+
+const ACCOUNTS: &str =
+    "SELECT u.user_id, u.email, u.full_name, u.role, u.is_bot, u.is_active, r.realm_id, r.name,
+     r.epoch, r.head_sequence, r.head_mark, u.key_hash
+     FROM users AS u JOIN realms AS r USING (realm_id) WHERE u.key_hash = ANY ($1) AND u.is_active";
+
+pub(super) async fn accounts(c: &Connection, keys: &[KeyHash]) -> Result<Vec<Option<Account>>, Failure> {
+    let hashes: Vec<&[u8]> = keys.iter().map(|key| &key.0[..]).collect();
+    let rows = c.query(ACCOUNTS, [&hashes]).await?;
+    let named = |row: &Row| Ok((column::<Vec<u8>>(row, 11)?, read_account(row)?));
+    let found: HashMap<_, _> = rows.iter().map(named).collect::<Result<_, Failure>>()?;
+    Ok(keys.iter().map(|key| found.get(&key.0[..]).cloned()).collect())
+}
+
+fn read_account(row: &Row) -> Result<Account, Failure> {
+    let realm = Realm { realm_id: read_realm_id(row, 6)?, name: column(row, 7)? };
+    Ok(Account { realm, user: user(row)?, as_of: position(row, 8)? })
 }
 
 const USERS: &str = concat!(
