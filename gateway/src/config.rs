@@ -5,16 +5,19 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::Parser;
 use squall_hub::presence::{Times, TimesConfig};
 use squall_protocol::limits;
+use squall_protocol::link_secret::LinkSecret;
 
 use crate::admission::{Admission, sockets_allowed};
+use crate::remote_link::WriterUrl;
 
 /// Squall: a WebSocket-first real-time gateway.
 ///
-/// Started without a writer of its own elsewhere, it is all of Squall in one process: gateway, writer,
-/// memory bus, SQLite, and a demo page.
+/// Started without --writer, it is all of Squall in one process: gateway, writer, memory bus, SQLite, and a demo
+/// page. With it, it is one node of a cluster.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "gateway", version)]
 pub(crate) struct Config {
@@ -25,6 +28,24 @@ pub(crate) struct Config {
     /// Where operators connect: health, bulk creation of realms and users. No password: keep it local.
     #[arg(long, env = "SQUALL_ADMIN_LISTEN", default_value = "127.0.0.1:8471")]
     pub(crate) admin_listen: SocketAddr,
+
+    /// A writer of the cluster: the address of its --link-listen, such as http://10.0.0.7:9082. Several may be
+    /// given, each after its own --writer, or with commas between them. Without one, everything is in this process.
+    #[arg(long = "writer", env = "SQUALL_WRITER", value_name = "URL", value_delimiter = ',')]
+    pub(crate) writers: Vec<WriterUrl>,
+
+    /// The cluster's Redis, such as redis://10.0.0.8:6379. Needed with --writer.
+    #[arg(long, env = "SQUALL_REDIS", value_name = "URL", hide_env_values = true)]
+    pub(crate) redis: Option<String>,
+
+    /// A file with the secret that the writers ask for; or give it as SQUALL_LINK_SECRET in the environment.
+    /// Needed unless all writers are on this machine.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) link_secret_file: Option<PathBuf>,
+
+    /// How long a node that reaches neither Redis nor a writer keeps its clients before it hands them on.
+    #[arg(long, env = "SQUALL_CUT_OFF_MAX", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub(crate) cut_off_max: Duration,
 
     /// Where the database and the demo users' credentials are. One process at a time.
     #[arg(long, env = "SQUALL_DATA_DIR", default_value = "squall-data")]
@@ -105,6 +126,21 @@ impl Config {
             heartbeat: self.heartbeat,
             timeout: self.heartbeat_timeout,
         })?)
+    }
+
+    /// The secret of the file, or else of the environment.
+    pub(crate) fn link_secret(&self) -> anyhow::Result<Option<LinkSecret>> {
+        const VARIABLE: &str = "SQUALL_LINK_SECRET";
+        let (place, text) = match (&self.link_secret_file, std::env::var(VARIABLE)) {
+            (Some(path), _) => {
+                let text = std::fs::read_to_string(path);
+                let place = path.display().to_string();
+                (place.clone(), text.with_context(|| format!("can't read {place}"))?)
+            }
+            (None, Ok(text)) => (VARIABLE.to_owned(), text),
+            (None, Err(_)) => return Ok(None),
+        };
+        LinkSecret::parse(&text).map(Some).with_context(|| format!("{place} has no link secret"))
     }
 
     /// Who gets a socket.

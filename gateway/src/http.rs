@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::demo;
+use crate::health::Asker;
 use crate::node::Node;
 use crate::shard::{Load, ShardHandle, ShardInput};
 use crate::site;
@@ -34,8 +35,8 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
 /// The HTTP API beside the WebSocket: the writer's, as this process reaches it.
 pub(crate) trait Api: Send + Sync + 'static {
-    /// Answers one request.
-    fn call(&self, request: Request<Incoming>) -> BoxFuture<'static, Response<Body>>;
+    /// Answers one request of a client at that address.
+    fn call(&self, request: Request<Incoming>, client: IpAddr) -> BoxFuture<'static, Response<Body>>;
 }
 
 /// Serves HTTP on one shard's runtime.
@@ -105,17 +106,17 @@ impl Server {
         match path {
             "/ws" => self.upgrade(request, load),
             "/demo/users.json" => demo::users(&self.node.config, &request, address),
-            _ if path.starts_with("/api/") || path == "/healthz" || path == "/readyz" => {
-                self.node.api.call(request).await
-            }
+            "/healthz" => text(StatusCode::OK, "ok"),
+            "/readyz" => self.node.readiness(Asker::Anyone),
+            _ if path.starts_with("/api/") => self.node.api.call(request, address).await,
             _ => site::answer(&request),
         }
     }
 
     /// Turns the connection into a WebSocket (RFC 6455, 4.2) and hands its bare socket to the shard.
     fn upgrade(&self, mut request: Request<Incoming>, load: &Load) -> Response<Body> {
-        if self.node.is_draining() {
-            let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "this server is going away");
+        if let Some(words) = self.node.takes_nobody() {
+            let mut response = text(StatusCode::SERVICE_UNAVAILABLE, words);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
             return response;
         }
@@ -161,6 +162,7 @@ pub(crate) fn full(bytes: Bytes) -> Body {
     Full::new(bytes).map_err(|never: Infallible| match never {}).boxed_unsync()
 }
 
-fn empty() -> Body {
+/// A body without bytes.
+pub(crate) fn empty() -> Body {
     full(Bytes::new())
 }

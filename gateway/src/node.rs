@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use hyper::Response;
 use squall_bus::Bus;
 use squall_hub::presence::Times;
 use squall_protocol::SessionId;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::http::Api;
+use crate::health::{Asker, Health};
+use crate::http::{Api, Body};
+use crate::identities::Identities;
 use crate::keeper::KeeperHandle;
 use crate::registry::Registry;
 use crate::writer_link::WriterLink;
@@ -20,16 +23,21 @@ pub(crate) struct Node {
     pub(crate) clock: Clock,
     pub(crate) times: Times,
     pub(crate) link: Arc<dyn WriterLink>,
+    pub(crate) identities: Identities,
     pub(crate) api: Arc<dyn Api>,
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) keepers: KeeperHandle,
+    pub(crate) health: Arc<Health>,
     pub(crate) registry: Registry,
     /// Where clients reach this node.
     pub(crate) url: String,
     /// How many shards there are.
     pub(crate) shards: usize,
     pub(crate) sessions: AtomicU64,
+    /// It ends.
     pub(crate) draining: AtomicBool,
+    /// It was cut off for so long that its clients were handed on.
+    pub(crate) handed_on: AtomicBool,
 }
 
 impl Node {
@@ -43,9 +51,18 @@ impl Node {
         SessionId(self.sessions.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Whether clients are being handed on.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+    /// Why no client is let in, if none is.
+    pub(crate) fn takes_nobody(&self) -> Option<&'static str> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Some("this server is going away");
+        }
+        let is_cut_off = self.handed_on.load(Ordering::Relaxed);
+        is_cut_off.then_some("this server reaches neither the bus nor a writer")
+    }
+
+    /// The answer to `/readyz`.
+    pub(crate) fn readiness(&self, asker: Asker) -> Response<Body> {
+        self.health.readiness(asker, self.draining.load(Ordering::Relaxed), self.clock.now_ms())
     }
 
     /// Where session ids start: 20 random bits above a 32-bit count.

@@ -2,17 +2,29 @@
 
 use squall_bus::BoxFuture;
 use squall_protocol::link::{
-    Identity, LastHeard, LinkError, LogRange, PageCursor, RealmPage, WriteOutcome, WriteRequest,
+    Heads, Identity, LastHeard, LinkError, LogRange, NodeLease, PageCursor, RealmPage, WriteOutcome,
+    WriteRequest,
 };
 use squall_protocol::{Position, RealmId, Sequence};
 
 /// What a gateway asks of a writer. Every call may be slow; none is made on a shard's data path.
 pub(crate) trait WriterLink: Send + Sync + 'static {
-    /// Whose token it is; none if it is nobody's.
-    fn identify(&self, token: String) -> BoxFuture<'static, Result<Option<Identity>, LinkError>>;
+    /// Whose tokens they are, one answer each, in their order; none if it is nobody's. At most
+    /// `wire::TOKENS_MAX` at once.
+    fn identify(&self, tokens: Vec<String>) -> BoxFuture<'static, Result<Vec<Option<Identity>>, LinkError>>;
 
-    /// Does the writes, one outcome each, in the same order.
-    fn write(&self, batch: Vec<WriteRequest>) -> BoxFuture<'static, Vec<WriteOutcome>>;
+    /// How many lanes there are: a shard has one batch of writes under way on each.
+    fn lanes(&self) -> usize {
+        1
+    }
+
+    /// Whose writes may wait for each other: those of realms on one lane. A realm stays on its lane.
+    fn lane(&self, _realm: RealmId) -> usize {
+        0
+    }
+
+    /// Does the writes of a lane, one outcome each, in the same order. At most `wire::WRITES_MAX` at once.
+    fn write(&self, lane: usize, batch: Vec<WriteRequest>) -> BoxFuture<'static, Vec<WriteOutcome>>;
 
     /// A page of a realm's state.
     fn realm_page(
@@ -29,8 +41,15 @@ pub(crate) trait WriterLink: Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'static, Result<LogRange, LinkError>>;
 
-    /// The heads of logs; a realm that is not there is left out.
-    fn heads(&self, realms: Vec<RealmId>) -> BoxFuture<'static, Result<Vec<(RealmId, Position)>, LinkError>>;
+    /// The heads of logs, at most `wire::HEADS_MAX`; and all nodes' leases, for who brings its own.
+    fn heads(
+        &self,
+        realms: Vec<RealmId>,
+        lease: Option<NodeLease>,
+    ) -> BoxFuture<'static, Result<Heads, LinkError>>;
+
+    /// Gives a log a new epoch if it contradicts what was seen of it; its head then.
+    fn renew_epoch(&self, realm: RealmId, seen: Position) -> BoxFuture<'static, Result<Position, LinkError>>;
 
     /// Remembers when users were last heard of.
     fn store_last_heard(&self, heard: Vec<LastHeard>) -> BoxFuture<'static, Result<(), LinkError>>;

@@ -35,7 +35,7 @@ use crate::writer::{CreateError, Writer};
 /// The longest body: a hundred thousand users and more.
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// All of it, with `/healthz` and `/readyz`.
+/// All of it.
 pub(crate) fn router(writer: Writer) -> Router {
     Router::new()
         .route("/admin/realms", post(create_realms))
@@ -44,7 +44,6 @@ pub(crate) fn router(writer: Writer) -> Router {
         .route("/admin/streams", post(create_streams))
         .route("/admin/stats", get(stats))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .merge(crate::api::health())
         .with_state(writer)
 }
 

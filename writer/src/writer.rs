@@ -320,6 +320,11 @@ impl Writer {
     /// The operator's surface, below `/admin`, with `/healthz` and `/readyz`. It asks for no credentials:
     /// loopback only.
     pub fn admin(&self) -> axum::Router {
+        crate::api::health().with_state(self.clone()).merge(self.operators())
+    }
+
+    /// The same without `/healthz` and `/readyz`, for a process that answers these itself.
+    pub fn operators(&self) -> axum::Router {
         crate::admin::router(self.clone())
     }
 

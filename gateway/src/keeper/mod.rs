@@ -15,7 +15,8 @@ use squall_hub::presence::Times;
 use squall_hub::roster::SessionKey;
 use squall_protocol::client_message::Status;
 use squall_protocol::frame::Frame;
-use squall_protocol::link::{LastHeard, LinkError, LogRange, RealmPage};
+use squall_protocol::link::{Heads, LastHeard, LinkError, LogRange, RealmPage};
+use squall_protocol::wire::HEADS_MAX;
 use squall_protocol::{Position, RealmId, Sequence, SessionId, UserId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinSet;
@@ -24,6 +25,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use self::realm::Realm;
 pub(crate) use self::view::{RealmView, Snapshot};
 use crate::clock::{Clock, millis};
+use crate::health::Health;
 use crate::shard::ShardHandle;
 use crate::writer_link::WriterLink;
 
@@ -57,6 +59,7 @@ pub(crate) enum PresenceReport {
 pub(crate) struct KeeperSetup {
     pub(crate) clock: Clock,
     pub(crate) link: Arc<dyn WriterLink>,
+    pub(crate) health: Arc<Health>,
     pub(crate) shards: Vec<ShardHandle>,
     pub(crate) times: Times,
     pub(crate) linger: Duration,
@@ -73,6 +76,8 @@ enum Answer {
     Page(Result<RealmPage, LinkError>),
     LoadRange(Result<LogRange, LinkError>),
     Range(Result<LogRange, LinkError>),
+    /// The log's head after its epoch was renewed, if it had to be.
+    Renewed(Result<Position, LinkError>),
     /// A block of the log, read after this sequence.
     Block {
         number: u64,
@@ -84,7 +89,7 @@ enum Answer {
 enum Task {
     Errand(Errand),
     /// The sequences at which the keepers stood when they asked, and what they were told.
-    Heads(HashMap<RealmId, (u64, Sequence)>, Result<Vec<(RealmId, Position)>, LinkError>),
+    Heads(HashMap<RealmId, (u64, Sequence)>, Result<Heads, LinkError>),
     Stored(Vec<LastHeard>, Result<(), LinkError>),
 }
 
@@ -100,7 +105,8 @@ pub(crate) struct Keepers {
     unstored: Vec<LastHeard>,
 }
 
-/// How often each realm's head is compared with the log's: with a link to the bus, and without.
+/// How often each realm's head is compared with the log's: with all that is published coming in by the bus, and
+/// without.
 const HEAD_CHECK_MS: u64 = 5_000;
 const HEAD_CHECK_LINK_DOWN_MS: u64 = 1_000;
 
@@ -113,9 +119,9 @@ const UNSTORED_MAX: usize = 100_000;
 impl Keepers {
     pub(crate) fn new(setup: KeeperSetup, bus: &Arc<dyn Bus>) -> Self {
         Self {
-            setup,
             link: bus.open(),
-            link_up: true,
+            link_up: setup.health.has_bus(),
+            setup,
             realms: HashMap::new(),
             tasks: JoinSet::new(),
             heads_in_flight: false,
@@ -197,9 +203,13 @@ impl Keepers {
             Delivery::Gap => self.check_now.extend(self.realms.keys()),
             Delivery::Up => {
                 self.link_up = true;
+                self.setup.health.bus_is(Ok(()), self.setup.clock.now_ms());
                 self.check_now.extend(self.realms.keys());
             }
-            Delivery::Down => self.link_up = false,
+            Delivery::Down => {
+                self.link_up = false;
+                self.setup.health.bus_is(Err("not reached".into()), self.setup.clock.now_ms());
+            }
         }
     }
 
@@ -253,12 +263,12 @@ impl Keepers {
     fn handle_heads(
         &mut self,
         asked: &HashMap<RealmId, (u64, Sequence)>,
-        heads: Result<Vec<(RealmId, Position)>, LinkError>,
+        heads: Result<Heads, LinkError>,
         now_ms: u64,
     ) {
         self.heads_in_flight = false;
         match heads {
-            Ok(heads) => {
+            Ok(Heads { heads, .. }) => {
                 for (id, head) in heads {
                     let (Some(realm), Some((generation, at))) = (self.realms.get_mut(&id), asked.get(&id))
                     else {
@@ -307,21 +317,30 @@ impl Keepers {
             return;
         }
         let now_ms = self.setup.clock.now_ms();
-        let every_ms = if self.link_up { HEAD_CHECK_MS } else { HEAD_CHECK_LINK_DOWN_MS };
+        let is_fast = self.link_up && self.setup.health.is_bus_whole();
+        let every_ms = if is_fast { HEAD_CHECK_MS } else { HEAD_CHECK_LINK_DOWN_MS };
         let mut asked = HashMap::new();
         for (id, realm) in &mut self.realms {
+            if asked.len() == HEADS_MAX {
+                // The others are due still at the next tick.
+                break;
+            }
             let due = realm.head_checked_ms() + every_ms <= now_ms || self.check_now.contains(id);
             if let (true, Some(at)) = (due, realm.stands_at()) {
                 realm.head_asked(now_ms);
                 asked.insert(*id, at);
             }
         }
-        self.check_now.clear();
+        if asked.len() < HEADS_MAX {
+            self.check_now.clear();
+        } else {
+            self.check_now.retain(|id| !asked.contains_key(id));
+        }
         if asked.is_empty() {
             return;
         }
         self.heads_in_flight = true;
-        let heads = self.setup.link.heads(asked.keys().copied().collect());
+        let heads = self.setup.link.heads(asked.keys().copied().collect(), None);
         self.tasks.spawn(async move { Task::Heads(asked, heads.await) });
     }
 

@@ -39,7 +39,13 @@ pub(super) struct Realm {
 }
 
 enum Phase {
-    Loading { loader: Box<RealmLoader>, why: Option<ReloadReason>, retry_ms: Option<u64> },
+    Loading {
+        loader: Box<RealmLoader>,
+        why: Option<ReloadReason>,
+        /// A place of the log before this load that it may contradict now: its epoch is renewed first.
+        seen: Option<Position>,
+        retry_ms: Option<u64>,
+    },
     Open(Box<Open>),
 }
 
@@ -70,7 +76,7 @@ impl Realm {
             id,
             setup,
             generation: 0,
-            phase: Phase::Loading { loader: Box::default(), why: None, retry_ms: None },
+            phase: Phase::Loading { loader: Box::default(), why: None, seen: None, retry_ms: None },
             shards: BTreeSet::new(),
             unused_ms: None,
             head_checked_ms: 0,
@@ -188,6 +194,10 @@ impl Realm {
             Answer::LoadRange(range) => self.handle_load_range(range, now_ms, tasks),
             Answer::Range(range) => {
                 self.handle_range(range, now_ms, tasks);
+                false
+            }
+            Answer::Renewed(head) => {
+                self.handle_renewed(head, now_ms, tasks);
                 false
             }
             Answer::Block { number, after, range } => {
@@ -310,16 +320,24 @@ impl Realm {
 
     fn reload(&mut self, why: Option<ReloadReason>, tasks: &mut Tasks) {
         tracing::warn!(realm = %self.id, ?why, "loading the realm anew");
+        // Unless the epoch changes, whoever resumes later takes the new history for the old one.
+        let seen = match &self.phase {
+            Phase::Open(open) if why == Some(ReloadReason::Epoch) => Some(open.keeper.position()),
+            Phase::Open(_) | Phase::Loading { .. } => None,
+        };
         self.generation += 1;
         self.awaiting.clear();
         self.asked = 0;
-        self.phase = Phase::Loading { loader: Box::default(), why, retry_ms: None };
+        self.phase = Phase::Loading { loader: Box::default(), why, seen, retry_ms: None };
         self.load_on(tasks);
     }
 
-    /// Sends the loader's next errand, if it needs one.
+    /// Sends the next errand of the load, if it needs one.
     fn load_on(&mut self, tasks: &mut Tasks) {
-        let Phase::Loading { loader, .. } = &self.phase else { return };
+        let Phase::Loading { loader, seen, .. } = &self.phase else { return };
+        if let Some(seen) = *seen {
+            return self.run(tasks, |link, realm| link.renew_epoch(realm, seen), Answer::Renewed);
+        }
         match loader.step() {
             LoadStep::Page(cursor) => {
                 self.run(tasks, |link, realm| link.realm_page(realm, cursor), Answer::Page);
@@ -332,6 +350,20 @@ impl Realm {
                 );
             }
             LoadStep::Done => {}
+        }
+    }
+
+    fn handle_renewed(&mut self, head: Result<Position, LinkError>, now_ms: u64, tasks: &mut Tasks) {
+        let Phase::Loading { seen, retry_ms, .. } = &mut self.phase else { return };
+        match head {
+            Ok(_) => {
+                *seen = None;
+                self.load_on(tasks);
+            }
+            Err(error) => {
+                tracing::warn!(realm = %self.id, %error, "epoch not renewed, trying again");
+                *retry_ms = Some(now_ms + LOAD_RETRY_MS);
+            }
         }
     }
 
@@ -355,7 +387,7 @@ impl Realm {
     }
 
     fn loaded_or_on(&mut self, taken: Result<(), String>, now_ms: u64, tasks: &mut Tasks) -> bool {
-        let Phase::Loading { loader, why, retry_ms } = &mut self.phase else { return false };
+        let Phase::Loading { loader, why, retry_ms, .. } = &mut self.phase else { return false };
         if let Err(error) = taken {
             tracing::warn!(realm = %self.id, %error, "realm not loaded, trying again");
             **loader = RealmLoader::default();

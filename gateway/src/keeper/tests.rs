@@ -4,11 +4,12 @@ use std::sync::Mutex;
 
 use squall_bus::BoxFuture;
 use squall_hub::catch_up::PositionCheck;
-use squall_protocol::link::{EventRecord, Identity, PageCursor, WriteOutcome, WriteRequest};
+use squall_protocol::link::{EventRecord, PageCursor};
 use squall_protocol::{Epoch, Event, Mark};
 
 use super::*;
 use crate::shard::{ShardInbox, ShardInput, shard_channel};
+use crate::testing::SilentLink;
 
 const KEY: SessionKey = SessionKey { slot: 0, generation: 1 };
 
@@ -44,15 +45,7 @@ impl Log {
     }
 }
 
-impl WriterLink for LogLink {
-    fn identify(&self, _: String) -> BoxFuture<'static, Result<Option<Identity>, LinkError>> {
-        unreachable!("a keeper identifies nobody")
-    }
-
-    fn write(&self, _: Vec<WriteRequest>) -> BoxFuture<'static, Vec<WriteOutcome>> {
-        unreachable!("a keeper writes nothing")
-    }
-
+impl SilentLink for LogLink {
     fn realm_page(
         &self,
         _: RealmId,
@@ -81,14 +74,6 @@ impl WriterLink for LogLink {
         };
         Box::pin(std::future::ready(Ok(range)))
     }
-
-    fn heads(&self, _: Vec<RealmId>) -> BoxFuture<'static, Result<Vec<(RealmId, Position)>, LinkError>> {
-        unreachable!("a realm does not read heads itself")
-    }
-
-    fn store_last_heard(&self, _: Vec<LastHeard>) -> BoxFuture<'static, Result<(), LinkError>> {
-        unreachable!("a realm does not store times itself")
-    }
 }
 
 impl OpenRealm {
@@ -97,6 +82,7 @@ impl OpenRealm {
         let setup = KeeperSetup {
             clock: Clock::start(),
             link: Arc::new(LogLink(Mutex::new(log))),
+            health: Arc::new(Health::new("bus", &[], 0)),
             shards: vec![handle],
             times: Times::default(),
             linger: Duration::ZERO,

@@ -11,10 +11,11 @@ use squall_hub::catch_up::Block;
 use squall_hub::frame::Announcement;
 use squall_hub::keeper::ReloadReason;
 use squall_hub::roster::SessionKey;
-use squall_protocol::link::{Identity, LinkError, WriteOutcome};
-use squall_protocol::{Codec, RealmId, SendId};
+use squall_protocol::link::{Identity, LinkError};
+use squall_protocol::{Codec, RealmId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::writes::Outcomes;
 use crate::admission::Place;
 use crate::keeper::RealmView;
 
@@ -26,8 +27,8 @@ pub(crate) enum ShardInput {
     Upgraded { socket: TcpStream, codec: Codec, leftover: Bytes, load: Load },
     /// Whose token it was.
     Identified { key: SessionKey, answer: Result<Option<Identity>, LinkError> },
-    /// The batch of writes is done.
-    Written(Vec<(SessionKey, SendId, WriteOutcome)>),
+    /// The batch of writes on a lane is done.
+    Written { lane: usize, outcomes: Outcomes },
     /// The realm is loaded.
     RealmReady(Arc<RealmView>),
     /// The realm was loaded anew: its sessions' positions are void.
@@ -44,8 +45,12 @@ pub(crate) enum ShardInput {
     PresenceFor { key: SessionKey, change: u64, message: Arc<Announcement> },
     /// What changed in presence.
     PresenceDiff { realm: RealmId, from: u64, to: u64, message: Arc<Announcement> },
-    /// Hand the clients on, spread over this time.
+    /// Hand the clients on, spread over this time, and take no more: the node ends.
     Drain(Duration),
+    /// Hand the clients on, spread over this time: they are better served elsewhere.
+    HandOn(Duration),
+    /// Clients may stay after all.
+    Stay,
     /// End now.
     Stop,
 }

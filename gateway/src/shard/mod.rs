@@ -71,12 +71,12 @@ pub(crate) struct Shard {
     pings: Timeouts<SessionKey>,
     pulses: Timeouts<SessionKey>,
     lingering: Timeouts<SessionKey>,
-    draining: Option<Drain>,
+    handing_on: Option<HandOn>,
     stopped: bool,
 }
 
 /// Clients being handed on.
-struct Drain {
+struct HandOn {
     /// Whoever is still here then is closed.
     close_ms: u64,
 }
@@ -95,8 +95,8 @@ const TICK: Duration = Duration::from_millis(50);
 /// How long a closed connection may take to say goodbye.
 const LINGER_MS: u64 = 3_000;
 
-/// How long after its own delay a client may still be here while draining.
-const DRAIN_SLACK_MS: u64 = 1_000;
+/// How long after its own delay a client that is handed on may still be here.
+const HAND_ON_SLACK_MS: u64 = 1_000;
 
 impl Shard {
     /// Runs until it is stopped.
@@ -161,7 +161,7 @@ impl Shard {
             pings: Timeouts::new(millis(config.heartbeat)),
             pulses: Timeouts::new(millis(config.heartbeat_timeout)),
             lingering: Timeouts::new(LINGER_MS),
-            draining: None,
+            handing_on: None,
             stopped: false,
             index,
             node,
@@ -178,7 +178,7 @@ impl Shard {
                 self.handle_upgraded(socket, codec, &leftover, load);
             }
             ShardInput::Identified { key, answer } => self.handle_identified(key, answer),
-            ShardInput::Written(outcomes) => self.handle_written(outcomes),
+            ShardInput::Written { lane, outcomes } => self.handle_written(lane, outcomes),
             ShardInput::RealmReady(view) => self.handle_realm_ready(view),
             ShardInput::RealmReset { view, why } => self.handle_realm_reset(view, why),
             ShardInput::Advanced(realm) => self.handle_advanced(realm),
@@ -191,7 +191,12 @@ impl Shard {
             ShardInput::PresenceDiff { realm, from, to, message } => {
                 self.handle_presence_diff(realm, from, to, &message);
             }
-            ShardInput::Drain(over) => self.drain(over),
+            ShardInput::Drain(over) => {
+                self.http.drain();
+                self.hand_on(over);
+            }
+            ShardInput::HandOn(over) => self.hand_on(over),
+            ShardInput::Stay => self.handing_on = None,
             ShardInput::Stop => self.stopped = true,
         }
     }
@@ -237,8 +242,8 @@ impl Shard {
                 self.remove(key);
             }
         }
-        if self.draining.as_ref().is_some_and(|drain| drain.close_ms <= now_ms) {
-            self.draining = None;
+        if self.handing_on.as_ref().is_some_and(|hand_on| hand_on.close_ms <= now_ms) {
+            self.handing_on = None;
             for key in self.keys() {
                 self.close(key, CloseCode::GoingAway);
             }
@@ -269,8 +274,7 @@ impl Shard {
     }
 
     /// Tells each client when to go, one after the other over the time given.
-    fn drain(&mut self, over: Duration) {
-        self.http.drain();
+    fn hand_on(&mut self, over: Duration) {
         let keys = self.keys();
         let over_ms = millis(over);
         // The shards' clients take turns, so that no two of the node have the same delay.
@@ -279,7 +283,7 @@ impl Shard {
             let after_ms = over_ms * (index * shards + shard) / (keys.len() as u64 * shards);
             self.say(*key, &ServerMessage::Goaway { after_ms: after_ms as u32 });
         }
-        self.draining = Some(Drain { close_ms: self.node.clock.now_ms() + over_ms + DRAIN_SLACK_MS });
+        self.handing_on = Some(HandOn { close_ms: self.node.clock.now_ms() + over_ms + HAND_ON_SLACK_MS });
     }
 
     fn keys(&self) -> Vec<SessionKey> {

@@ -6,13 +6,14 @@ use squall_hub::{RealmState, Session};
 use squall_protocol::client_message::{ClientMessage, Hello, Scope};
 use squall_protocol::frame::{Ephemeral, Frame};
 use squall_protocol::limits::{CONTENT_CHARS_MAX, FRAME_IN_BYTES_MAX, SENDS_IN_FLIGHT_MAX};
-use squall_protocol::link::{Identity, LinkError, WriteOutcome};
+use squall_protocol::link::{Identity, LinkError};
 use squall_protocol::server_message::{ErrorCode, ServerMessage, Welcome};
-use squall_protocol::{Audience, CloseCode, Position, RealmId, SendId, Sequence, SessionId};
+use squall_protocol::{Audience, CloseCode, Position, RealmId, Sequence, SessionId};
 
 use super::Shard;
 use super::connection::{Connection, Joining, Open, Peer};
 use super::input::ShardInput;
+use super::writes::Outcomes;
 use crate::clock::millis_u32;
 use crate::keeper::{KeeperInput, PresenceReport};
 
@@ -47,10 +48,10 @@ impl Shard {
         let now_ms = self.node.clock.now_ms();
         match session::greet(message) {
             Ok(hello) => {
-                let asked = self.node.link.identify(hello.token.clone());
+                let (identities, token) = (self.node.identities.clone(), hello.token.clone());
                 let shard = self.handle.clone();
                 tokio::task::spawn_local(async move {
-                    let answer = asked.await;
+                    let answer = identities.identify(token).await;
                     shard.tell(ShardInput::Identified { key, answer });
                 });
                 if let Some(connection) = self.connection(key) {
@@ -206,8 +207,8 @@ impl Shard {
         });
     }
 
-    pub(super) fn handle_written(&mut self, outcomes: Vec<(SessionKey, SendId, WriteOutcome)>) {
-        self.writes.handle_written();
+    pub(super) fn handle_written(&mut self, lane: usize, outcomes: Outcomes) {
+        self.writes.handle_written(lane);
         for (key, send_id, outcome) in outcomes {
             let Some(open) = self.connection(key).and_then(Connection::open) else { continue };
             let message = open.session.handle_outcome(send_id, outcome);

@@ -1,7 +1,7 @@
 //! A shard on sockets of this machine, with the test in the place of keepers and writer.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
@@ -15,21 +15,22 @@ use squall_hub::{RealmKeeper, RealmState};
 use squall_protocol::client_message::{Hello, Scope, Status};
 use squall_protocol::event::{Event, Role, User};
 use squall_protocol::frame::Publication;
-use squall_protocol::link::{
-    EventRecord, Identity, LastHeard, LinkError, LogRange, PageCursor, RealmPage, WriteOutcome, WriteRequest,
-};
+use squall_protocol::link::{EventRecord, Identity};
 use squall_protocol::server_message::PresenceDiff;
 use squall_protocol::{Codec, Epoch, Mark, Position, Sequence, UserId};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::LocalSet;
 
 use super::*;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::health::Health;
 use crate::http::{Api, Body};
+use crate::identities::Identities;
 use crate::keeper::{KeeperHandle, KeeperInput, PresenceReport, RealmView, Snapshot};
 use crate::registry::Registry;
-use crate::writer_link::WriterLink;
+use crate::testing::SilentLink;
 
 const REALM: RealmId = RealmId(1);
 const ADA: UserId = UserId(1);
@@ -96,6 +97,9 @@ fn node(options: &[&str]) -> (Arc<Node>, UnboundedReceiver<KeeperInput>) {
         clock: Clock::start(),
         times: config.presence_times().unwrap(),
         link: Arc::new(NoWriter),
+        identities: Identities::start(Arc::new(NoWriter), &Handle::current()),
+        health: Arc::new(Health::new("bus", &[], 0)),
+        handed_on: AtomicBool::new(false),
         api: Arc::new(NoWriter),
         bus: Arc::new(MemoryBus::new()),
         keepers: KeeperHandle::new(keepers),
@@ -190,38 +194,10 @@ impl OtherEnd {
     }
 }
 
-impl WriterLink for NoWriter {
-    fn identify(&self, _: String) -> BoxFuture<'static, Result<Option<Identity>, LinkError>> {
-        unreachable!("the tests identify")
-    }
-
-    fn write(&self, _: Vec<WriteRequest>) -> BoxFuture<'static, Vec<WriteOutcome>> {
-        unreachable!("nobody writes")
-    }
-
-    fn realm_page(
-        &self,
-        _: RealmId,
-        _: Option<PageCursor>,
-    ) -> BoxFuture<'static, Result<RealmPage, LinkError>> {
-        unreachable!("a shard reads no pages")
-    }
-
-    fn read_log(&self, _: RealmId, _: Sequence, _: usize) -> BoxFuture<'static, Result<LogRange, LinkError>> {
-        unreachable!("a shard reads no log")
-    }
-
-    fn heads(&self, _: Vec<RealmId>) -> BoxFuture<'static, Result<Vec<(RealmId, Position)>, LinkError>> {
-        unreachable!("a shard reads no heads")
-    }
-
-    fn store_last_heard(&self, _: Vec<LastHeard>) -> BoxFuture<'static, Result<(), LinkError>> {
-        unreachable!("a shard stores no times")
-    }
-}
+impl SilentLink for NoWriter {}
 
 impl Api for NoWriter {
-    fn call(&self, _: Request<Incoming>) -> BoxFuture<'static, Response<Body>> {
+    fn call(&self, _: Request<Incoming>, _: IpAddr) -> BoxFuture<'static, Response<Body>> {
         unreachable!("nobody asks")
     }
 }
