@@ -2,11 +2,12 @@
 //!
 //! A realm's [`RealmKeeper`] advances the [`RealmState`] by the log and appends stamped events to the
 //! [`Ring`]; a shard's [`Roster`] says who of its sessions gets which of them; a [`Session`] turns a
-//! client's messages into effects; [`presence`] says who is there. Everything is given `now` (milliseconds
-//! since the Unix epoch, never going backwards) and returns effects that its caller must perform: no
-//! tokio, no clock, no socket.
+//! client's messages into effects; [`presence`] says who is there, on this node and others, in
+//! [`BusTime`]. Everything is given `now` (milliseconds since the Unix epoch, never going backwards) and
+//! returns effects that its caller must perform: no tokio, no clock, no socket.
 #![forbid(unsafe_code)]
 
+pub mod bus_time;
 pub mod catch_up;
 pub mod frame;
 pub mod id_map;
@@ -19,6 +20,7 @@ pub mod ring;
 pub mod roster;
 pub mod session;
 
+pub use bus_time::BusTime;
 pub use id_map::IdMap;
 pub use keeper::RealmKeeper;
 pub use loader::RealmLoader;

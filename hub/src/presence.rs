@@ -1,35 +1,48 @@
-//! Who is there: one realm's presence on one node, told as a snapshot and then as what changed.
+//! Who is there: one realm's presence as one node knows it, told as a snapshot and then as what changed.
 //!
-//! A user is shown as its best device: active before idle. The walk of a change: an input
-//! (`handle_*`) updates the user's `Attendance` and marks the user; the next [`Presence::poll_tick`]
-//! compares each marked user with what clients were told (`Announced`), and tells the difference. A change
-//! that was undone before the tick is therefore never told.
+//! A user is shown as its best device on any node: active before idle. The walk of a change: an input
+//! (`handle_*`) updates the user's `Attendance` and makes it restless; what this node's devices make of it
+//! is compared with what the other nodes were told (`Published`); and whatever changed here or `Elsewhere` marks
+//! the user: the next [`Presence::poll_tick`] compares each marked user with what clients were told
+//! (`Announced`), and tells the difference. A change that was undone before the tick is therefore never told.
 //!
 //! Invariants worth naming:
 //! - A claim is never stored: "here" follows at each moment from devices, leases and graces. Deadlines only
 //!   mark users, so a late tick tells late but nothing else.
 //! - Grace keeps what is shown and never raises it: who came and left between two ticks is told once, as
-//!   gone, after grace.
+//!   gone, after grace. It runs on the node that the device left; other nodes hear of its end.
+//! - Bad news wait for good news: that a user is less than before is told only when any node that knew
+//!   better at that moment had the time to say so. Who moves from node to node within grace never left.
+//! - A node speaks for its own users alone, in numbered parts. A copy of what another says counts as of
+//!   that node's last sign of life at which it was whole; after a lease and grace it counts no more.
 //! - A snapshot is what was told, not what is: a snapshot and the diffs that follow give the next snapshot.
 //! - Work and diffs grow with changes: nothing but a snapshot looks at every user.
 //! - Bots have no presence: callers do not report them.
 
 mod announced;
 mod attendance;
+mod backoff;
 mod deadlines;
+mod elsewhere;
+mod published;
+mod remote;
 mod times;
 
+#[cfg(test)]
+mod node_tests;
 #[cfg(test)]
 mod reference_tests;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use squall_protocol::client_message::Status;
-use squall_protocol::link::LastHeard;
+use squall_protocol::frame::Frame;
+use squall_protocol::link::{LastHeard, NodeLease};
+use squall_protocol::node_presence::{NodePresence, PresenceAsk, PresenceSource};
 use squall_protocol::server_message::{PresenceDiff, PresenceSnapshot};
-use squall_protocol::{SessionId, UserId};
+use squall_protocol::{RealmId, SessionId, UserId};
 
 pub use announced::Counts;
 pub use times::{OFFLINE_THRESHOLD, Times, TimesConfig, TimesError};
@@ -37,11 +50,13 @@ pub use times::{OFFLINE_THRESHOLD, Times, TimesConfig, TimesError};
 use announced::{Announced, Shown};
 use attendance::Attendance;
 use deadlines::Deadlines;
+use elsewhere::Elsewhere;
+use published::Published;
 
 /// The presence of one realm, as far as the sessions of this node know it.
 ///
-/// Every `now_ms` is in milliseconds since the Unix epoch by the node's clock; one that goes back counts as
-/// the greatest seen. Session ids are those of one life of the node, so a device is known by its session
+/// Every `now_ms` is in milliseconds since the Unix epoch, in bus time among nodes; one that goes back counts
+/// as the greatest seen. Session ids are those of one life of the node, so a device is known by its session
 /// alone; reports about unknown ones are ignored, as a session may outlive its user.
 #[derive(Debug)]
 pub struct Presence {
@@ -53,9 +68,27 @@ pub struct Presence {
     leases: Deadlines<SessionId>,
     graces: Deadlines<UserId>,
     stores: Deadlines<UserId>,
-    /// Users who may have changed since the last tick.
-    marked: BTreeSet<UserId>,
+    /// Users whose devices may have changed since they were looked at.
+    restless: BTreeSet<UserId>,
+    /// Users who may be other than clients were told.
+    marked: BTreeMap<UserId, Mark>,
     announced: Announced,
+    company: Option<Box<Company>>,
+}
+
+/// The other nodes: what they were told, and what they say.
+#[derive(Debug)]
+struct Company {
+    published: Published,
+    elsewhere: Elsewhere,
+}
+
+/// What a user came to be since clients were told.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    due: Option<Shown>,
+    /// Not to be told before, as it is less than what was told.
+    not_before_ms: u64,
 }
 
 impl Presence {
@@ -71,9 +104,21 @@ impl Presence {
             leases: Deadlines::default(),
             graces: Deadlines::default(),
             stores: Deadlines::default(),
-            marked: BTreeSet::new(),
+            restless: BTreeSet::new(),
+            marked: BTreeMap::new(),
             announced: Announced::new(past),
+            company: None,
         }
+    }
+
+    /// The same realm has users on other nodes, and may be opened there any time. `source` is this node's
+    /// opening of it, `link_up` whether the bus can be reached. Needs a lease in its times.
+    #[must_use]
+    pub fn among_nodes(mut self, realm_id: RealmId, source: PresenceSource, link_up: bool) -> Self {
+        let published = Published::new(realm_id, source, self.now_ms);
+        let elsewhere = Elsewhere::new(realm_id, source.node_id, link_up, &self.times, self.now_ms);
+        self.company = Some(Box::new(Company { published, elsewhere }));
+        self
     }
 
     /// A session of `user` is open. It takes the place of a device of the same user that left within grace.
@@ -95,7 +140,7 @@ impl Presence {
             self.leases.set(lease_ms, device);
         }
         self.owners.insert(device, user);
-        self.marked.insert(user);
+        self.restless.insert(user);
     }
 
     /// The device said what its user does, in a `pong` or a `presence` message. Each report of activity
@@ -113,7 +158,7 @@ impl Presence {
             self.leases.set(lease_ms, device);
         }
         if before_ms.is_some() != lease_ms.is_some() {
-            self.marked.insert(user);
+            self.restless.insert(user);
         }
     }
 
@@ -137,14 +182,17 @@ impl Presence {
         }
         self.graces.set(until_ms, user);
         self.owners.remove(&device);
-        self.marked.insert(user);
+        self.restless.insert(user);
     }
 
     /// The user was deactivated: it is told as gone at the next tick, without grace, and what its sessions
     /// still report is ignored. It stays listed as offline until the realm is loaded anew, as a diff can't
     /// unname a user; clients know from the log that it is deactivated.
     pub fn handle_user_gone(&mut self, user: UserId, now_ms: u64) {
-        self.advance(now_ms);
+        let now_ms = self.advance(now_ms);
+        if self.company.as_mut().is_some_and(|company| company.elsewhere.remove(user)) {
+            self.mark(user, now_ms);
+        }
         let Some(attendance) = self.attendances.get_mut(&user) else { return };
         for (device, lease_ms) in attendance.clear() {
             self.owners.remove(&device);
@@ -152,17 +200,85 @@ impl Presence {
                 self.leases.cancel(lease_ms, device);
             }
         }
-        self.marked.insert(user);
+        self.restless.insert(user);
+    }
+
+    /// Another node said something of its users.
+    pub fn handle_node_presence(&mut self, part: &NodePresence, now_ms: u64) {
+        let now_ms = self.advance(now_ms);
+        let Some(company) = &mut self.company else { return };
+        let users = company.elsewhere.handle_part(part, &self.times, now_ms);
+        for user in users {
+            self.mark(user, part.diff.as_of_ms.min(now_ms));
+        }
+    }
+
+    /// A node, maybe this one, asked what it missed.
+    pub fn handle_ask(&mut self, ask: &PresenceAsk, now_ms: u64) {
+        let now_ms = self.advance(now_ms);
+        let Some(company) = &mut self.company else { return };
+        company.elsewhere.handle_ask(ask, now_ms);
+        let source = company.published.source();
+        if ask.from != source.node_id && ask.to.is_none_or(|to| to == source) {
+            company.published.handle_ask(ask.since);
+        }
+    }
+
+    /// The bus can be reached (again), or not: whoever can't be heard is not judged by its silence.
+    pub fn handle_link(&mut self, up: bool, now_ms: u64) {
+        let now_ms = self.advance(now_ms);
+        let Some(company) = &mut self.company else { return };
+        company.elsewhere.handle_link(up, &self.times, now_ms);
+        if up {
+            company.published.handle_link_up();
+        }
+    }
+
+    /// Frames may have been lost on their way to this node.
+    pub fn handle_gap(&mut self, now_ms: u64) {
+        let now_ms = self.advance(now_ms);
+        if let Some(company) = &mut self.company {
+            company.elsewhere.handle_gap(&self.times, now_ms);
+        }
+    }
+
+    /// The nodes' signs of life as a writer told them, having been asked at `asked_ms`.
+    pub fn handle_leases(&mut self, leases: &[NodeLease], asked_ms: u64, now_ms: u64) {
+        let now_ms = self.advance(now_ms);
+        if let Some(company) = &mut self.company {
+            company.elsewhere.handle_leases(leases, asked_ms, now_ms);
+        }
+    }
+
+    /// What to publish on the realm's channel, in this order: what changed here, signs of life, asks and
+    /// answers. To be called every [`Times::publish_interval`] among nodes; nothing while the bus can't be
+    /// reached. A frame that is lost is found missing by whoever needs it.
+    pub fn poll_frames(&mut self, now_ms: u64) -> Vec<Frame> {
+        let now_ms = self.advance(now_ms);
+        self.look(now_ms);
+        let Some(company) = self.company.as_mut().filter(|company| company.elsewhere.is_link_up()) else {
+            return Vec::new();
+        };
+        let parts = company.published.poll(&self.times, now_ms).into_iter().map(Frame::NodePresence);
+        let asks = company.elsewhere.poll_asks(&self.times, now_ms).into_iter().map(Frame::PresenceAsk);
+        parts.chain(asks).collect()
     }
 
     /// What changed since the last tick, for every session with the realm's scope; none if nothing did. To
     /// be called every [`Times::tick`]. The change number goes up by one for each user named.
     pub fn poll_tick(&mut self, now_ms: u64) -> Option<PresenceDiff> {
         let now_ms = self.advance(now_ms);
-        self.mark_due(now_ms);
+        self.look(now_ms);
+        let company = self.company.as_mut();
+        let left = company.map(|company| company.elsewhere.poll_silent(&self.times, now_ms));
+        left.into_iter().flatten().for_each(|user| self.mark(user, now_ms));
         let from = self.announced.change();
-        for user in std::mem::take(&mut self.marked) {
-            self.tell(user, now_ms);
+        for (user, mark) in std::mem::take(&mut self.marked) {
+            if mark.not_before_ms > now_ms {
+                self.marked.insert(user, mark);
+            } else {
+                self.tell(user);
+            }
         }
         (self.announced.change() > from).then(|| self.announced.diff(from, now_ms))
     }
@@ -209,45 +325,66 @@ impl Presence {
             if attendance.is_here() {
                 attendance.store_due_ms = Some(now_ms + STORE_INTERVAL_MS);
                 self.stores.set(now_ms + STORE_INTERVAL_MS, user_id);
-            } else if !self.marked.contains(&user_id) {
+            } else if !self.restless.contains(&user_id) {
                 self.attendances.remove(&user_id);
             }
         }
         rows
     }
 
-    /// Whether nobody is connected or within grace, and nothing waits to be told or stored: the realm can be
-    /// dropped without a loss.
+    /// Whether nobody is connected to this node or within grace, and nothing waits to be told, published or
+    /// stored: the realm can be dropped without a loss.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.attendances.is_empty()
+        let is_flushed =
+            |company: &Company| company.published.is_flushed() || !company.elsewhere.is_link_up();
+        self.attendances.is_empty() && self.company.as_deref().is_none_or(is_flushed)
     }
 
-    /// Marks the users whose lease or grace is over.
-    fn mark_due(&mut self, now_ms: u64) {
+    /// Whether a snapshot says who is on other nodes: those were asked when the realm was opened, and had
+    /// two ticks to answer. Until then snapshots should wait, as they would show users as offline who are not.
+    #[must_use]
+    pub fn is_settled(&self, now_ms: u64) -> bool {
+        let now_ms = self.now_ms.max(now_ms);
+        self.company.as_ref().is_none_or(|company| company.elsewhere.is_settled(&self.times, now_ms))
+    }
+
+    /// Whether another node lives, as a writer says, that is not heard on the bus: its link is down, or
+    /// this node's. This node should then give its own sign of life to a writer too.
+    #[must_use]
+    pub fn is_someone_cut_off(&self) -> bool {
+        self.company.as_ref().is_some_and(|company| company.elsewhere.is_someone_cut_off(&self.times))
+    }
+
+    /// Looks at the users whose devices may have changed.
+    fn look(&mut self, now_ms: u64) {
         while let Some(device) = self.leases.pop_due(now_ms) {
             if let Some((user, attendance)) = self.find(device) {
                 attendance.set_lease(device, None);
-                self.marked.insert(user);
+                self.restless.insert(user);
             }
         }
         while let Some(user) = self.graces.pop_due(now_ms) {
             if let Some(attendance) = self.attendances.get_mut(&user) {
                 attendance.end_graces(now_ms);
-                self.marked.insert(user);
+                self.restless.insert(user);
             }
+        }
+        for user in std::mem::take(&mut self.restless) {
+            self.publish(user, now_ms);
+            self.mark(user, now_ms);
         }
     }
 
-    /// Tells what `user` is now, if it was not told as that.
-    fn tell(&mut self, user: UserId, now_ms: u64) {
+    /// Has the other nodes told what this node's devices make of `user` now, if they were not told that.
+    fn publish(&mut self, user: UserId, now_ms: u64) {
         let Some(attendance) = self.attendances.get_mut(&user) else { return };
-        let told = self.announced.shown(user);
-        let due = due_shown(attendance, told, now_ms);
-        if let Some(shown) = due
-            && due != told
-        {
-            self.announced.tell(user, shown);
+        if let Some(company) = &mut self.company {
+            let told = company.published.shown(user);
+            let own = due_shown(attendance, told, now_ms);
+            if let Some(own) = own.filter(|own| Some(*own) != told) {
+                company.published.tell(user, own);
+            }
         }
         if !attendance.is_here() {
             // Gone: its time is stored with the next batch.
@@ -255,6 +392,46 @@ impl Presence {
                 self.stores.cancel(later_ms, user);
             }
             self.stores.set(now_ms, user);
+        }
+    }
+
+    /// Has the next tick look at `user`, who came to be what it is at `at_ms`. If that is less than what clients
+    /// were told, some other node may know better, and has the time to say so.
+    fn mark(&mut self, user: UserId, at_ms: u64) {
+        let due = self.due(user);
+        let told = self.announced.shown(user);
+        let wait_ms = if self.company.is_some() { self.times.news_ms() } else { 0 };
+        let not_before_ms = match self.marked.get(&user) {
+            _ if rank(due) >= rank(told) => 0,
+            // It was less already: it need not wait again.
+            Some(mark) if mark.not_before_ms > 0 && rank(due) >= rank(mark.due) => mark.not_before_ms,
+            Some(_) | None => at_ms + wait_ms,
+        };
+        self.marked.insert(user, Mark { due, not_before_ms });
+    }
+
+    /// What `user` is to be shown as; none as long as it is known only from a visit within grace.
+    fn due(&self, user: UserId) -> Option<Shown> {
+        let told = self.announced.shown(user);
+        let Some(company) = &self.company else {
+            let attendance = self.attendances.get(&user)?;
+            return due_shown(attendance, told, self.now_ms);
+        };
+        let own = company.published.shown(user);
+        if let Some(status) = company.elsewhere.status(user).max(own.and_then(Shown::status)) {
+            return Some(Shown::Here(status));
+        }
+        let heard_s = company.elsewhere.heard_s(user).max(own.and_then(Shown::heard_s));
+        heard_s.max(told.and_then(Shown::heard_s)).map(|heard_s| Shown::Gone { heard_s })
+    }
+
+    /// Tells what `user` is now, if it was not told as that.
+    fn tell(&mut self, user: UserId) {
+        let told = self.announced.shown(user);
+        let Some(due) = self.due(user).filter(|due| Some(*due) != told) else { return };
+        self.announced.tell(user, due);
+        if let (Shown::Gone { .. }, Some(company)) = (due, &mut self.company) {
+            company.elsewhere.told_gone(user);
         }
     }
 
@@ -277,18 +454,20 @@ impl Presence {
     }
 }
 
-/// What a user is to be shown as; none as long as it is known only from a visit within grace.
+/// What its devices on this node make of a user, who was told as `told`; none as long as it is known only from a
+/// visit within grace.
 fn due_shown(attendance: &Attendance, told: Option<Shown>, now_ms: u64) -> Option<Shown> {
-    let told_status = match told {
-        Some(Shown::Here(status)) => Some(status),
-        Some(Shown::Gone { .. }) | None => None,
-    };
-    let kept = attendance.held(now_ms).min(told_status);
+    let kept = attendance.held(now_ms).min(told.and_then(Shown::status));
     match attendance.live(now_ms).max(kept) {
         Some(status) => Some(Shown::Here(status)),
         None if attendance.is_here() => told,
         None => Some(Shown::Gone { heard_s: attendance.heard_s() }),
     }
+}
+
+/// Who is less is told later: active before idle before gone or unknown.
+fn rank(shown: Option<Shown>) -> Option<Status> {
+    shown.and_then(Shown::status)
 }
 
 /// The most rows of one [`Presence::poll_last_heard`].

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::client_message::ClientMessage;
 use crate::codec::DecodeError;
-use crate::ids::{Epoch, Mark, MessageId, RealmId, SendId, Sequence, SessionId, StreamId, UserId};
+use crate::ids::{Epoch, Mark, MessageId, NodeId, RealmId, SendId, Sequence, SessionId, StreamId, UserId};
 use crate::limits::{FRAME_IN_BYTES_MAX, FRAME_OUT_BYTES_MAX};
 use crate::link::WriteRequest;
 use crate::server_message::{PresenceDiff, PresenceSnapshot, ServerMessage};
@@ -37,6 +37,11 @@ pub(crate) fn encode(message: &impl Encode) -> Bytes {
     // Numbers, strings and vectors into memory: nothing in them can fail to encode.
     #[expect(clippy::expect_used, reason = "see above")]
     bincode::encode_to_vec(message, config::standard()).expect("messages always encode").into()
+}
+
+/// Reads the body of a frame between our processes that has an encoding of its own.
+pub(crate) fn decode_compact<T: Decode<()>, const LIMIT: usize>(bytes: &[u8]) -> Result<T, DecodeError> {
+    decode(bytes, config::standard().with_limit::<LIMIT>())
 }
 
 /// Reads a serde value of at most `LIMIT` bytes, for frames between our processes.
@@ -99,7 +104,7 @@ macro_rules! ids_as_varints {
     )*};
 }
 
-ids_as_varints!(RealmId, UserId, StreamId, MessageId, SessionId, Sequence, Epoch, Mark);
+ids_as_varints!(RealmId, UserId, StreamId, MessageId, SessionId, NodeId, Sequence, Epoch, Mark);
 
 impl Encode for SendId {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::audience::Audience;
 use crate::ids::{Epoch, Mark, RealmId, UserId};
 use crate::link::EventRecord;
+use crate::node_presence::{NodePresence, PresenceAsk};
 use crate::server_message::ServerMessage;
 use crate::{binary, envelope};
 
@@ -23,6 +24,10 @@ pub enum Frame {
     Events(Publication),
     /// Something that is not in the log.
     Ephemeral(Ephemeral),
+    /// What a node says of its users, to the other nodes.
+    NodePresence(NodePresence),
+    /// A node wants to hear what others say of theirs.
+    PresenceAsk(PresenceAsk),
 }
 
 /// A committed, dense range of one realm's log.
@@ -87,6 +92,8 @@ struct EphemeralBody {
 
 const KIND_EVENTS: u16 = 1;
 const KIND_EPHEMERAL: u16 = 2;
+const KIND_NODE_PRESENCE: u16 = 3;
+const KIND_PRESENCE_ASK: u16 = 4;
 
 impl Frame {
     /// The frame's bytes.
@@ -104,6 +111,8 @@ impl Frame {
                 };
                 (KIND_EPHEMERAL, binary::encode_plain(&body))
             }
+            Self::NodePresence(presence) => (KIND_NODE_PRESENCE, binary::encode(presence).into()),
+            Self::PresenceAsk(ask) => (KIND_PRESENCE_ASK, binary::encode(ask).into()),
         };
         envelope::seal(VERSION, kind, &body)
     }
@@ -119,6 +128,8 @@ impl Frame {
                     serde_json::from_slice(&message).map_err(|error| FrameError::Body(error.to_string()))?;
                 Ok(Some(Self::Ephemeral(Ephemeral { realm_id, audience, except, message })))
             }
+            KIND_NODE_PRESENCE => Ok(Some(Self::NodePresence(decode_compact(body)?))),
+            KIND_PRESENCE_ASK => Ok(Some(Self::PresenceAsk(decode_compact(body)?))),
             _ => Ok(None),
         }
     }
@@ -126,6 +137,10 @@ impl Frame {
 
 fn decode_body<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, FrameError> {
     binary::decode_plain::<T, FRAME_BYTES_MAX>(body).map_err(|error| FrameError::Body(error.to_string()))
+}
+
+fn decode_compact<T: bincode::Decode<()>>(body: &[u8]) -> Result<T, FrameError> {
+    binary::decode_compact::<T, FRAME_BYTES_MAX>(body).map_err(|error| FrameError::Body(error.to_string()))
 }
 
 #[cfg(test)]

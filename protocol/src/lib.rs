@@ -3,8 +3,8 @@
 //! [`ids`] and [`position`] name things; [`event`] and [`audience`] are the facts of a realm's log;
 //! [`client_message`] and [`server_message`] are what a client and a gateway say to each other
 //! (SPEC.md is their prose); a [`Codec`] writes them; [`link`] is what a gateway asks of a writer and [`wire`]
-//! its bytes; [`frame`] is what travels on the bus. No I/O, no clock; but the feature `client` adds the module
-//! `client`, a user's connection to a gateway.
+//! its bytes; [`frame`] is what travels on the bus, [`node_presence`] its part about presence. No I/O, no clock;
+//! but the feature `client` adds the module `client`, a user's connection to a gateway.
 #![forbid(unsafe_code)]
 
 pub mod audience;
@@ -22,6 +22,7 @@ pub mod json;
 pub mod limits;
 pub mod link;
 pub mod link_secret;
+pub mod node_presence;
 pub mod position;
 pub mod server_message;
 pub mod wire;

@@ -39,6 +39,9 @@ pub const HEARTBEAT: Duration = Duration::from_secs(25);
 /// How long after a ping its answer may take before the connection counts as dead.
 pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a node counts as alive after its last sign of life.
+pub const NODE_LEASE: Duration = Duration::from_secs(25);
+
 /// How long a new connection may take to say hello.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -53,6 +56,9 @@ pub const LOG_RANGE_EVENTS_MAX: usize = 512;
 
 /// The most rows (users, memberships) in one page of realm state.
 pub const REALM_PAGE_ROWS_MAX: usize = 5_000;
+
+/// The most users in one frame of presence between nodes: about 20 KiB.
+pub const NODE_PRESENCE_USERS_MAX: usize = 4_096;
 
 /// Four bytes a character at most: a message at its limit still fits a frame.
 const _: () = assert!(CONTENT_CHARS_MAX * 4 + TOPIC_CHARS_MAX * 4 + 1024 < FRAME_IN_BYTES_MAX);

@@ -1,4 +1,4 @@
-//! What the realm's clients were told.
+//! What was told of each user: the realm's clients of everybody, the other nodes of this node's own.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -31,6 +31,24 @@ pub(super) enum Shown {
     Here(Status),
     /// Not connected; last heard of then, in seconds since the Unix epoch.
     Gone { heard_s: u64 },
+}
+
+impl Shown {
+    /// What it is here as.
+    pub(super) fn status(self) -> Option<Status> {
+        match self {
+            Self::Here(status) => Some(status),
+            Self::Gone { .. } => None,
+        }
+    }
+
+    /// When it was last heard of, if it is gone.
+    pub(super) fn heard_s(self) -> Option<u64> {
+        match self {
+            Self::Here(_) => None,
+            Self::Gone { heard_s } => Some(heard_s),
+        }
+    }
 }
 
 /// How many users are shown as what.
@@ -117,11 +135,35 @@ impl Announced {
 
     /// What changed after the change `since`: each user once, ascending.
     pub(super) fn diff(&self, since: u64, as_of_ms: u64) -> PresenceDiff {
-        let after = (Bound::Excluded(since), Bound::Unbounded);
-        let mut changed: Vec<UserId> = self.newest.range(after).map(|(_, user)| *user).collect();
-        changed.sort_unstable();
-        let mut diff = PresenceDiff { as_of_ms, from: since, to: self.change, ..PresenceDiff::default() };
-        for (user, shown) in changed.into_iter().filter_map(|user| Some((user, self.shown(user)?))) {
+        self.named(self.newest_after(since).collect(), since, self.change, as_of_ms)
+    }
+
+    /// The same in parts of at most `users_max` users (at least one), each of which follows on the one before;
+    /// one that names nobody if nothing changed.
+    pub(super) fn parts(&self, since: u64, as_of_ms: u64, users_max: usize) -> Vec<PresenceDiff> {
+        let changed: Vec<_> = self.newest_after(since).collect();
+        let mut parts = Vec::new();
+        let mut from = since;
+        for part in changed.chunks(users_max.max(1)) {
+            let to = part.last().map_or(from, |(change, _)| *change);
+            parts.push(self.named(part.to_vec(), from, to, as_of_ms));
+            from = to;
+        }
+        if parts.is_empty() {
+            parts.push(self.diff(since, as_of_ms));
+        }
+        parts
+    }
+
+    /// The newest changes after `since`, in their order.
+    fn newest_after(&self, since: u64) -> impl Iterator<Item = (u64, UserId)> + '_ {
+        self.newest.range((Bound::Excluded(since), Bound::Unbounded)).map(|(change, user)| (*change, *user))
+    }
+
+    fn named(&self, mut changed: Vec<(u64, UserId)>, from: u64, to: u64, as_of_ms: u64) -> PresenceDiff {
+        changed.sort_unstable_by_key(|(_, user)| *user);
+        let mut diff = PresenceDiff { as_of_ms, from, to, ..PresenceDiff::default() };
+        for (user, shown) in changed.into_iter().filter_map(|(_, user)| Some((user, self.shown(user)?))) {
             match shown {
                 Shown::Here(Status::Active) => diff.active.push(user),
                 Shown::Here(Status::Idle) => diff.idle.push(user),
