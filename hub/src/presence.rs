@@ -186,13 +186,11 @@ impl Presence {
     }
 
     /// The user was deactivated: it is told as gone at the next tick, without grace, and what its sessions
-    /// still report is ignored. It stays listed as offline until the realm is loaded anew, as a diff can't
-    /// unname a user; clients know from the log that it is deactivated.
+    /// still report is ignored. Other nodes say the same of their devices. It stays listed as offline until
+    /// the realm is loaded anew, as a diff can't unname a user; clients know from the log that it is
+    /// deactivated.
     pub fn handle_user_gone(&mut self, user: UserId, now_ms: u64) {
-        let now_ms = self.advance(now_ms);
-        if self.company.as_mut().is_some_and(|company| company.elsewhere.remove(user)) {
-            self.mark(user, now_ms);
-        }
+        self.advance(now_ms);
         let Some(attendance) = self.attendances.get_mut(&user) else { return };
         for (device, lease_ms) in attendance.clear() {
             self.owners.remove(&device);
@@ -242,7 +240,8 @@ impl Presence {
         }
     }
 
-    /// The nodes' signs of life as a writer told them, having been asked at `asked_ms`.
+    /// All nodes' signs of life as a writer told them, having been asked at `asked_ms`. Not to be called
+    /// with an answer that has none because none was asked for.
     pub fn handle_leases(&mut self, leases: &[NodeLease], asked_ms: u64, now_ms: u64) {
         let now_ms = self.advance(now_ms);
         if let Some(company) = &mut self.company {
@@ -349,11 +348,14 @@ impl Presence {
         self.company.as_ref().is_none_or(|company| company.elsewhere.is_settled(&self.times, now_ms))
     }
 
-    /// Whether another node lives, as a writer says, that is not heard on the bus: its link is down, or
-    /// this node's. This node should then give its own sign of life to a writer too.
+    /// Whether this node should give a sign of life to a writer too, and hear those of the others: its link
+    /// to the bus is down, or somebody is not heard on it.
     #[must_use]
-    pub fn is_someone_cut_off(&self) -> bool {
-        self.company.as_ref().is_some_and(|company| company.elsewhere.is_someone_cut_off(&self.times))
+    pub fn needs_writer(&self, now_ms: u64) -> bool {
+        let now_ms = self.now_ms.max(now_ms);
+        self.company.as_ref().is_some_and(|company| {
+            !company.elsewhere.is_link_up() || company.elsewhere.is_someone_quiet(&self.times, now_ms)
+        })
     }
 
     /// Looks at the users whose devices may have changed.
@@ -381,7 +383,8 @@ impl Presence {
         let Some(attendance) = self.attendances.get_mut(&user) else { return };
         if let Some(company) = &mut self.company {
             let told = company.published.shown(user);
-            let own = due_shown(attendance, told, now_ms);
+            let shown = rank(told).max(rank(self.announced.shown(user)));
+            let own = due_shown(attendance, told, shown, now_ms);
             if let Some(own) = own.filter(|own| Some(*own) != told) {
                 company.published.tell(user, own);
             }
@@ -415,7 +418,7 @@ impl Presence {
         let told = self.announced.shown(user);
         let Some(company) = &self.company else {
             let attendance = self.attendances.get(&user)?;
-            return due_shown(attendance, told, self.now_ms);
+            return due_shown(attendance, told, rank(told), self.now_ms);
         };
         let own = company.published.shown(user);
         if let Some(status) = company.elsewhere.status(user).max(own.and_then(Shown::status)) {
@@ -454,10 +457,15 @@ impl Presence {
     }
 }
 
-/// What its devices on this node make of a user, who was told as `told`; none as long as it is known only from a
-/// visit within grace.
-fn due_shown(attendance: &Attendance, told: Option<Shown>, now_ms: u64) -> Option<Shown> {
-    let kept = attendance.held(now_ms).min(told.and_then(Shown::status));
+/// What its devices on this node make of a user, of whom `told` was told before, and who is shown as `shown`, be
+/// it by devices elsewhere; none as long as it is known only from a visit within grace.
+fn due_shown(
+    attendance: &Attendance,
+    told: Option<Shown>,
+    shown: Option<Status>,
+    now_ms: u64,
+) -> Option<Shown> {
+    let kept = attendance.held(now_ms).min(shown);
     match attendance.live(now_ms).max(kept) {
         Some(status) => Some(Shown::Here(status)),
         None if attendance.is_here() => told,
@@ -465,7 +473,7 @@ fn due_shown(attendance: &Attendance, told: Option<Shown>, now_ms: u64) -> Optio
     }
 }
 
-/// Who is less is told later: active before idle before gone or unknown.
+/// Active is more than idle, and that more than gone or unknown.
 fn rank(shown: Option<Shown>) -> Option<Status> {
     shown.and_then(Shown::status)
 }

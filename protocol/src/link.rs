@@ -237,26 +237,6 @@ pub struct LastHeard {
     pub last_heard_s: u64,
 }
 
-/// A node's sign of life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeLease {
-    /// Whose.
-    pub node_id: NodeId,
-    /// When it was given: milliseconds since the Unix epoch, by the clock that nodes share.
-    pub as_of_ms: u64,
-}
-
-/// What a read of heads brings.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Heads {
-    /// Where the asked logs end; a realm that is not there is left out.
-    pub heads: Vec<(RealmId, Position)>,
-    /// The last signs of life of all nodes that gave one lately.
-    pub leases: Vec<NodeLease>,
-    /// The writer's clock: milliseconds since the Unix epoch.
-    pub time_ms: u64,
-}
-
 /// Why the writer gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {

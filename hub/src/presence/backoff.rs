@@ -5,13 +5,13 @@
 pub(super) struct Backoff {
     due_ms: u64,
     wait_ms: u64,
-    tries: u32,
+    is_tried: bool,
 }
 
 impl Backoff {
     /// The first try is due now; the second `wait_ms` after it.
     pub(super) fn start(now_ms: u64, wait_ms: u64) -> Self {
-        Self { due_ms: now_ms, wait_ms, tries: 0 }
+        Self { due_ms: now_ms, wait_ms, is_tried: false }
     }
 
     /// True if a try is due, which then counts as made.
@@ -21,21 +21,16 @@ impl Backoff {
         }
         self.due_ms = now_ms + self.wait_ms;
         self.wait_ms = (self.wait_ms * 2).min(wait_ms_max);
-        self.tries += 1;
+        self.is_tried = true;
         true
     }
 
     /// Somebody else made the first try.
     pub(super) fn spare_first(&mut self, now_ms: u64) {
-        if self.tries == 0 {
+        if !self.is_tried {
             self.due_ms = now_ms + self.wait_ms;
-            self.tries = 1;
+            self.is_tried = true;
         }
-    }
-
-    /// How many tries were made.
-    pub(super) fn tries(&self) -> u32 {
-        self.tries
     }
 }
 
@@ -48,7 +43,6 @@ mod tests {
         let mut backoff = Backoff::start(1_000, 500);
         let tries: Vec<_> = (0..20_000).filter(|now_ms| backoff.poll(*now_ms, 5_000)).collect();
         assert_eq!(tries, [1_000, 1_500, 2_500, 4_500, 8_500, 13_500, 18_500]);
-        assert_eq!(backoff.tries(), 7);
     }
 
     #[test]

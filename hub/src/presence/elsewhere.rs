@@ -39,6 +39,9 @@ enum BusLink {
 /// and again is a new one each time.
 pub(super) const NODES_MAX: usize = 256;
 
+/// Signs of life that may be late or lost before the writers are asked whether a node lives.
+const SIGNS_MISSED_MAX: u64 = 2;
+
 /// Everybody is ahead of nobody: asks only for a sign of life.
 const NO_CHANGES: u64 = u64::MAX;
 
@@ -67,6 +70,9 @@ impl Elsewhere {
         if part.source.node_id == self.me || !is_news || !is_known && self.nodes.len() == NODES_MAX {
             return Vec::new();
         }
+        if !is_known {
+            self.supersede(part.source, now_ms);
+        }
         let Self { nodes, heard_s, .. } = self;
         // A copy of nothing is whole: it claims nothing.
         let node = nodes.entry(part.source).or_insert_with(|| Remote::heard(heard_ms));
@@ -81,6 +87,14 @@ impl Elsewhere {
             node.ask = Some(first_try(times, now_ms));
         }
         users
+    }
+
+    /// The node has loaded its realm anew: whoever is still there it says again, the others have their grace.
+    fn supersede(&mut self, source: PresenceSource, now_ms: u64) {
+        let first = PresenceSource { opening: 0, ..source };
+        for (_, earlier) in self.nodes.range_mut(first..source) {
+            earlier.superseded_ms.get_or_insert(now_ms);
+        }
     }
 
     /// Somebody asked somebody: what is on its way then need not be asked for again.
@@ -167,19 +181,6 @@ impl Elsewhere {
         users
     }
 
-    /// Takes `user` from every node; true if one had it.
-    pub(super) fn remove(&mut self, user: UserId) -> bool {
-        let mut heard_ms = None;
-        for node in self.nodes.values_mut().filter(|node| node.status(user).is_some()) {
-            node.put(user, None);
-            heard_ms = heard_ms.max(Some(node.as_of_ms()));
-        }
-        if let Some(heard_ms) = heard_ms {
-            hear(&mut self.heard_s, user, heard_ms / 1000);
-        }
-        heard_ms.is_some()
-    }
-
     /// The best that the other nodes' devices make of `user`, if it has one there.
     pub(super) fn status(&self, user: UserId) -> Option<Status> {
         self.nodes.values().filter_map(|node| node.status(user)).max()
@@ -200,10 +201,10 @@ impl Elsewhere {
         matches!(self.link, BusLink::Up { .. })
     }
 
-    /// Whether some node lives, as a writer says, and is not heard on the bus: its link is down, or ours.
-    pub(super) fn is_someone_cut_off(&self, times: &Times) -> bool {
-        let apart_ms = 2 * times.sign_of_life_ms();
-        self.nodes.values().any(|node| node.is_heard_by_writer_only(apart_ms))
+    /// Whether some node is not heard on the bus as it should be: its link is down, or ours, or it is gone.
+    pub(super) fn is_someone_quiet(&self, times: &Times, now_ms: u64) -> bool {
+        let quiet_ms = SIGNS_MISSED_MAX * times.sign_of_life_ms();
+        self.nodes.values().any(|node| node.whole_ms + quiet_ms <= now_ms)
     }
 
     /// Whether the other nodes were asked and had the time to answer, or had time enough to be asked.
@@ -212,16 +213,22 @@ impl Elsewhere {
         answered || self.opened_ms + 2 * times.tick_ms() <= now_ms
     }
 
-    /// A node is judged by the way it was last heard by, and only while this node can hear that way.
+    /// A node that opened the realm anew speaks no more for its earlier opening. Any other is judged by the
+    /// way it was last heard by, and only while this node can hear that way: on the bus, or if it had a lease's
+    /// time to renew its lease and a writer, asked after that, knows of none.
     fn is_silent(&self, node: &Remote, times: &Times, now_ms: u64) -> bool {
+        if let Some(at_ms) = node.superseded_ms {
+            return at_ms + times.grace_ms() <= now_ms;
+        }
         let silence_ms = times.silence_ms();
-        let by_writer = self.leases_ms >= node.as_of_ms() + silence_ms;
+        let is_overdue = node.as_of_ms() + silence_ms <= now_ms;
+        let writer_knows = self.leases_ms >= node.writer_ms + times.node_lease_ms();
         match self.link {
             BusLink::Up { since_ms } if node.whole_ms >= node.writer_ms => {
-                now_ms >= node.whole_ms.max(since_ms) + silence_ms
+                is_overdue && since_ms + silence_ms <= now_ms
             }
-            BusLink::Up { .. } => by_writer,
-            BusLink::Down { since_ms } => by_writer && node.writer_ms > since_ms,
+            BusLink::Up { .. } => is_overdue && writer_knows,
+            BusLink::Down { since_ms } => is_overdue && writer_knows && node.writer_ms > since_ms,
         }
     }
 

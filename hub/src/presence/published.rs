@@ -58,11 +58,12 @@ impl Published {
     }
 
     /// What to publish now: what changed, what was asked for, or a sign of life if one is due. Many who ask
-    /// at once get one answer, and at most one a tick: all hear it.
+    /// at once get one answer, as all hear it, and what was published before is said again once a tick at most.
     pub(super) fn poll(&mut self, times: &Times, now_ms: u64) -> Vec<NodePresence> {
         let may_answer = self.answered_ms.is_none_or(|at_ms| at_ms + times.tick_ms() <= now_ms);
-        let answer = self.asked.take_if(|_| may_answer);
-        if answer.is_some() {
+        let published = self.published;
+        let answer = self.asked.take_if(|since| may_answer || *since >= published);
+        if answer.is_some_and(|since| since < published) {
             self.answered_ms = Some(now_ms);
         }
         let is_due = self.rows.change() > self.published

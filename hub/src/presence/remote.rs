@@ -21,6 +21,8 @@ pub(super) struct Remote {
     pub(super) whole_ms: u64,
     /// When the node last said to a writer that it lives.
     pub(super) writer_ms: u64,
+    /// When the same node was first heard of with a later opening of the realm, if it was.
+    pub(super) superseded_ms: Option<u64>,
     /// When to ask for what is missing, if something is.
     pub(super) ask: Option<Backoff>,
 }
@@ -70,7 +72,7 @@ impl Remote {
     }
 
     /// Sets what the node's devices make of `user`; none: it has none there.
-    pub(super) fn put(&mut self, user: UserId, status: Option<Status>) {
+    fn put(&mut self, user: UserId, status: Option<Status>) {
         match status {
             Some(Status::Active) => self.active.insert(user),
             Some(Status::Idle) => self.idle.insert(user),
@@ -102,10 +104,5 @@ impl Remote {
     /// Its last sign of life.
     pub(super) fn as_of_ms(&self) -> u64 {
         self.whole_ms.max(self.writer_ms)
-    }
-
-    /// Whether its last sign of life came through a writer, by more than the two ways differ when both work.
-    pub(super) fn is_heard_by_writer_only(&self, apart_ms: u64) -> bool {
-        self.writer_ms > self.whole_ms + apart_ms
     }
 }

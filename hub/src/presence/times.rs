@@ -164,9 +164,14 @@ impl Times {
         millis(self.0.heartbeat + self.0.timeout)
     }
 
-    /// How long the users of a node stay what they were after its last sign of life.
+    /// How long a node counts as alive after its last sign of life.
+    pub(super) fn node_lease_ms(&self) -> u64 {
+        millis(self.0.node_lease.unwrap_or(NODE_LEASE))
+    }
+
+    /// How long its users stay what they were.
     pub(super) fn silence_ms(&self) -> u64 {
-        millis(self.0.node_lease.unwrap_or(NODE_LEASE) + self.0.grace)
+        self.node_lease_ms() + self.grace_ms()
     }
 
     pub(super) fn sign_of_life_ms(&self) -> u64 {

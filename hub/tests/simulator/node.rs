@@ -116,6 +116,8 @@ pub(crate) const TIMES: TimesConfig = TimesConfig {
     tick: std::time::Duration::from_millis(250),
     heartbeat: std::time::Duration::from_millis(3_000),
     timeout: std::time::Duration::from_millis(1_000),
+    node_lease: None,
+    http_timeout: None,
 };
 const HEAD_CHECK_MS: u64 = 2_000;
 const HEAD_CHECK_LINK_DOWN_MS: u64 = 500;
