@@ -245,7 +245,7 @@ impl Presence {
     pub fn handle_leases(&mut self, leases: &[NodeLease], asked_ms: u64, now_ms: u64) {
         let now_ms = self.advance(now_ms);
         if let Some(company) = &mut self.company {
-            company.elsewhere.handle_leases(leases, asked_ms, now_ms);
+            company.elsewhere.handle_leases(leases, asked_ms, &self.times, now_ms);
         }
     }
 

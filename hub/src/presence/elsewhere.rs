@@ -20,8 +20,9 @@ pub(super) struct Elsewhere {
     /// The last second at which somebody was heard of elsewhere, until it is told.
     heard_s: HashMap<UserId, u64>,
     link: BusLink,
-    /// When the leases were asked for that a writer told last.
+    /// When the leases were asked for that a writer told last, and since when it told them without a break.
     leases_ms: u64,
+    leases_since_ms: u64,
     /// An ask to everybody that did not come back yet, and from which change on.
     greeting: Option<(u64, Backoff)>,
     opened_ms: u64,
@@ -56,6 +57,7 @@ impl Elsewhere {
             heard_s: HashMap::new(),
             link: if link_up { BusLink::Up { since_ms } } else { BusLink::Down { since_ms } },
             leases_ms: 0,
+            leases_since_ms: 0,
             greeting: Some((0, first_try(times, now_ms))),
             opened_ms: now_ms,
             echoed_ms: None,
@@ -134,7 +136,10 @@ impl Elsewhere {
     }
 
     /// The signs of life that nodes gave to the writers, as asked for at `asked_ms`.
-    pub(super) fn handle_leases(&mut self, leases: &[NodeLease], asked_ms: u64, now_ms: u64) {
+    pub(super) fn handle_leases(&mut self, leases: &[NodeLease], asked_ms: u64, times: &Times, now_ms: u64) {
+        if self.leases_ms + SIGNS_MISSED_MAX * times.sign_of_life_ms() < asked_ms {
+            self.leases_since_ms = asked_ms;
+        }
         self.leases_ms = self.leases_ms.max(asked_ms);
         for lease in leases {
             let of_node = PresenceSource { node_id: lease.node_id, opening: 0 }..=PresenceSource {
@@ -214,15 +219,16 @@ impl Elsewhere {
     }
 
     /// A node that opened the realm anew speaks no more for its earlier opening. Any other is judged by the
-    /// way it was last heard by, and only while this node can hear that way: on the bus, or if it had a lease's
-    /// time to renew its lease and a writer, asked after that, knows of none.
+    /// way it was last heard by, and only while this node can hear that way: on the bus; or by a writer that
+    /// was there for a lease's time without a break, and still knows no newer lease.
     fn is_silent(&self, node: &Remote, times: &Times, now_ms: u64) -> bool {
         if let Some(at_ms) = node.superseded_ms {
             return at_ms + times.grace_ms() <= now_ms;
         }
         let silence_ms = times.silence_ms();
         let is_overdue = node.as_of_ms() + silence_ms <= now_ms;
-        let writer_knows = self.leases_ms >= node.writer_ms + times.node_lease_ms();
+        let asked_from_ms = node.writer_ms.max(self.leases_since_ms);
+        let writer_knows = self.leases_ms >= asked_from_ms + times.node_lease_ms();
         match self.link {
             BusLink::Up { since_ms } if node.whole_ms >= node.writer_ms => {
                 is_overdue && since_ms + silence_ms <= now_ms

@@ -29,7 +29,8 @@ impl Published {
             rows: Announced::default(),
             published: 0,
             published_ms: now_ms,
-            asked: None,
+            // Whoever knows an earlier opening hears at once that it is over.
+            asked: Some(0),
             answered_ms: None,
         }
     }

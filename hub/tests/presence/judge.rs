@@ -1,10 +1,10 @@
 //! What may be shown, and what must be, by the record of what happened.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use squall_protocol::UserId;
 use squall_protocol::client_message::Status;
 use squall_protocol::server_message::PresenceDiff;
+use squall_protocol::{NodeId, UserId};
 
 use crate::client::{Client, Told};
 use crate::node::Node;
@@ -24,7 +24,7 @@ const TWO_TICKS_MS: u64 = 2 * TICK_MS;
 /// Steps of the simulation, and what nodes can't know of bus time.
 const SLACK_MS: u64 = 200;
 /// How long a bad bus has its effects after it is good again: signs of life, asks, answers.
-const RECOVERY_MS: u64 = 12_000;
+pub(crate) const RECOVERY_MS: u64 = 12_000;
 /// A node's last sign of life is at most so old when it dies.
 const SIGN_OF_LIFE_MS: u64 = 5_500;
 /// A node publishes what it knows within this.
@@ -41,7 +41,20 @@ pub(crate) struct Judge<'a> {
     pub(crate) opened_ms: u64,
     /// When the bus, a link, a node's pace or the writer was last not as it should be.
     pub(crate) bad_ms: u64,
+    pub(crate) cut_off: &'a CutOff,
+    /// When the writer was down last.
+    pub(crate) writer_down_ms: u64,
     pub(crate) now_ms: u64,
+}
+
+/// Since when the nodes' links are down, of those whose links are, and all was well before.
+#[derive(Default)]
+pub(crate) struct CutOff(pub(crate) BTreeMap<NodeId, u64>);
+
+impl CutOff {
+    fn of(&self, node: NodeId) -> Option<u64> {
+        self.0.get(&node).copied()
+    }
 }
 
 impl Judge<'_> {
@@ -54,6 +67,7 @@ impl Judge<'_> {
         }
         for (user, heard_s) in told.into_iter().flat_map(|diff| &diff.offline) {
             self.no_false_leave(*user).map_err(|what| (Some(*user), what))?;
+            self.no_leave_by_silence(*user).map_err(|what| (Some(*user), what))?;
             self.heard_when_it_was(*user, *heard_s).map_err(|what| (Some(*user), what))?;
         }
         Ok(())
@@ -136,9 +150,33 @@ impl Judge<'_> {
         Ok(())
     }
 
+    /// A node without the bus does not take the others' silence for an end; nor do the others its own, as long
+    /// as it can tell a writer that it lives.
+    fn no_leave_by_silence(&self, user: UserId) -> Result<(), String> {
+        for connection in self.record.of(user).filter(|connection| connection.is_live()) {
+            let its_cut_off_ms = self.cut_off.of(connection.source.node_id);
+            let its_cut_off_ms =
+                its_cut_off_ms.filter(|since_ms| self.writer_down_ms + RECOVERY_MS < *since_ms);
+            let own_cut_off_ms = self.cut_off.of(self.node.id);
+            let is_known = |cut_off_ms: u64| {
+                self.opened_ms + RECOVERY_MS < cut_off_ms
+                    && connection.from_ms + TWO_TICKS_MS + SLACK_MS < cut_off_ms
+            };
+            if own_cut_off_ms.or(its_cut_off_ms).is_some_and(is_known) {
+                return Err(format!("is told as gone while {:?} can't be heard", connection.source));
+            }
+        }
+        Ok(())
+    }
+
     /// Until when a connection holds its user.
     fn holds_until(&self, connection: &Connection) -> u64 {
-        let grace_ms = connection.noticed_ms.unwrap_or(OPEN).saturating_add(GRACE_MS);
+        let noticed_ms = connection.noticed_ms.unwrap_or(OPEN);
+        if noticed_ms < connection.from_ms + PUBLISH_MS {
+            // A visit between two ticks is kept by grace only where the user was shown before.
+            return noticed_ms;
+        }
+        let grace_ms = noticed_ms.saturating_add(GRACE_MS);
         match connection.node_end_ms {
             // It may not have said that the user came; and nobody tells of a node that died before.
             Some(end_ms) if connection.from_ms + PUBLISH_MS > end_ms => end_ms,

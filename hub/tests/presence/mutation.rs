@@ -5,7 +5,7 @@ use std::time::Duration;
 use squall_hub::presence::TimesConfig;
 use squall_protocol::frame::Frame;
 
-use crate::judge::SILENCE_MS;
+use crate::judge::{SILENCE_MS, TICK_MS};
 
 /// What a node does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,9 +22,9 @@ pub(crate) enum Mutation {
     EndlessLease,
     /// The users of a node that is silent for a moment are gone.
     NoGraceAcrossNodes,
-    /// That somebody left is told before others could say that it came to them.
+    /// That somebody left is told at once; that somebody came is published at a tick.
     TellBadNewsAtOnce,
-    /// Nodes that can't be heard because the own link is down are silent.
+    /// Nodes that can't be heard because the own link is down are silent; and no writer tells better.
     JudgeWithoutLink,
     /// No node tells a writer that it lives.
     NoLeases,
@@ -41,6 +41,16 @@ impl Mutation {
             return TimesConfig { tick: Duration::from_millis(1), ..times };
         }
         times
+    }
+
+    /// How often a node publishes.
+    pub(crate) fn publish_ms(self, publish_ms: u64) -> u64 {
+        if self == Self::TellBadNewsAtOnce { TICK_MS } else { publish_ms }
+    }
+
+    /// Whether a node tells a writer that it lives.
+    pub(crate) fn tells_writer(self) -> bool {
+        !matches!(self, Self::NoLeases | Self::JudgeWithoutLink)
     }
 
     /// Whether a node publishes the frame.

@@ -44,6 +44,8 @@ pub(crate) struct Node {
     unstored: Vec<LastHeard>,
     /// For a node that lets nobody die.
     ghosts: BTreeMap<PresenceSource, NodePresence>,
+    /// The devices it took to be gone just now.
+    pub(crate) parted: Vec<SessionId>,
     /// What left it, to be taken by the world.
     pub(crate) frames: Vec<Bytes>,
     pub(crate) ask: Option<(Option<NodeLease>, u64)>,
@@ -99,6 +101,7 @@ impl Node {
             is_asking: false,
             unstored: Vec::new(),
             ghosts: BTreeMap::new(),
+            parted: Vec::new(),
             frames: Vec::new(),
             ask: None,
             ticked: None,
@@ -149,7 +152,7 @@ impl Node {
         self.ask_writer(now_ms);
         let bus_ms = self.bus_now(now_ms);
         let due = |every_ms| (now_ms + self.phase_ms).is_multiple_of(every_ms);
-        let (publish, tick) = (due(PUBLISH_MS), due(TICK_MS));
+        let (publish, tick) = (due(self.mutation.publish_ms(PUBLISH_MS)), due(TICK_MS));
         let Some(open) = &mut self.open else { return Ok(()) };
         if publish {
             let frames = open.presence.poll_frames(bus_ms).into_iter();
@@ -211,6 +214,7 @@ impl Node {
                 open.presence.handle_status(device, status, bus_ms);
             }
             (Input::Disconnect(device, heard_ms), Some(open)) => {
+                self.parted.push(device);
                 open.presence.handle_disconnect(device, bus_ms - (now_ms - heard_ms), bus_ms);
             }
             (Input::UserGone(user), Some(open)) => open.presence.handle_user_gone(user, bus_ms),
@@ -241,7 +245,7 @@ impl Node {
         }
         (self.is_asking, self.asked_ms) = (true, now_ms);
         let lease = NodeLease { node_id: self.id, as_of_ms: bus_ms };
-        let brings_lease = needs_writer && self.mutation != Mutation::NoLeases;
+        let brings_lease = needs_writer && self.mutation.tells_writer();
         self.ask = Some((brings_lease.then_some(lease), self.clock(now_ms)));
     }
 

@@ -2,7 +2,7 @@
 
 use squall_protocol::client_message::Status;
 use squall_protocol::node_presence::PresenceSource;
-use squall_protocol::{SessionId, UserId};
+use squall_protocol::{NodeId, SessionId, UserId};
 
 use crate::judge::{GRACE_MS, LEASE_MS, SILENCE_MS};
 
@@ -32,7 +32,7 @@ pub(crate) struct Connection {
 }
 
 /// The first sign of life of a new opening comes within this.
-const REOPENING_HEARD_MS: u64 = 5_500;
+pub(crate) const REOPENING_HEARD_MS: u64 = 500;
 
 /// For ever, as far as is known.
 pub(crate) const OPEN: u64 = u64::MAX;
@@ -60,6 +60,13 @@ impl Record {
         self.connections.len() - 1
     }
 
+    /// A node, which may have been stalled, has noticed that the device is gone.
+    pub(crate) fn parted(&mut self, source: PresenceSource, device: SessionId, now_ms: u64) {
+        let is_it =
+            |it: &&mut Connection| it.source == source && it.device == device && it.noticed_ms.is_some();
+        self.connections.iter_mut().filter(is_it).for_each(|it| it.noticed_ms = Some(now_ms));
+    }
+
     /// A node died, or loaded its realm anew: returns the connections it still counted.
     pub(crate) fn end_node(&mut self, source: PresenceSource, now_ms: u64) -> Vec<usize> {
         let mut counted = Vec::new();
@@ -72,6 +79,16 @@ impl Record {
             }
         }
         counted
+    }
+
+    /// A node died that may not have said that it loaded its realm anew.
+    pub(crate) fn end_reopened(&mut self, node: NodeId, now_ms: u64) {
+        let of_node = self.connections.iter_mut().filter(|connection| connection.source.node_id == node);
+        for connection in
+            of_node.filter(|it| it.node_end_ms.is_some_and(|end_ms| end_ms + REOPENING_HEARD_MS > now_ms))
+        {
+            connection.is_reopened = false;
+        }
     }
 
     pub(crate) fn of(&self, user: UserId) -> impl Iterator<Item = &Connection> {
@@ -91,7 +108,6 @@ impl Connection {
 
     /// How long others keep it after the end of its node, or of the opening.
     pub(crate) fn kept_ms(&self) -> u64 {
-        // That the realm was opened anew is heard as soon as there is something to say.
         if self.is_reopened { GRACE_MS + REOPENING_HEARD_MS } else { SILENCE_MS }
     }
 

@@ -23,7 +23,8 @@ impl World {
     /// Everything moves, and half of the kinds of faults happen.
     pub(crate) fn begin_storm(&mut self) {
         let rng = &mut self.rng;
-        let mut maybe = |max| if rng.per_mille(500) { rng.within(0..=max) } else { 0 };
+        let of_weather = rng.per_mille(600);
+        let mut maybe = |max| if of_weather && rng.per_mille(500) { rng.within(0..=max) } else { 0 };
         self.bus.set_weather(Weather { dropped: maybe(150), doubled: maybe(200), late: maybe(300) });
         self.writer.set_slow(maybe(300));
         let mut maybe = || self.rng.per_mille(500);
@@ -37,6 +38,11 @@ impl World {
         };
         let storm = self.storm;
         self.note_all(|| format!("a storm: {storm:?}"));
+        // Out of a clear sky, so that it is known what everybody knew.
+        if storm.links {
+            let place = self.rng.index(self.nodes.len());
+            self.set_link(place, false);
+        }
     }
 
     /// The bus is good; people go on, and nodes die.
@@ -67,8 +73,8 @@ impl World {
             match self.rng.within(0..=99_999) {
                 _ if !self.storm.moves => {}
                 0..=149 => self.turn(index),
-                150..=259 => self.leave(index),
-                260..=262 => self.deactivate(index),
+                150..=349 => self.leave(index),
+                350..=352 => self.deactivate(index),
                 _ => {}
             }
         }
@@ -92,8 +98,8 @@ impl World {
     /// For a while: often within grace, and then often to its last moment.
     fn leave(&mut self, index: usize) {
         let away_ms = match self.rng.within(0..=9) {
-            0..=3 => self.rng.within(0..=GRACE_MS - 1),
-            4..=5 => self.rng.within(GRACE_MS - 1_000..=GRACE_MS - 60),
+            0..=2 => self.rng.within(0..=GRACE_MS - 1),
+            3..=6 => self.rng.within(GRACE_MS - 200..=GRACE_MS - 60),
             _ => self.rng.within(GRACE_MS..=90_000),
         };
         let says_goodbye = self.rng.per_mille(750);
@@ -116,6 +122,7 @@ impl World {
     fn crash(&mut self, place: usize) {
         let Some(node) = self.nodes[place].take() else { return };
         let counted = self.record.end_node(node.source(), self.now_ms);
+        self.record.end_reopened(node.id, self.now_ms);
         for connection in counted {
             let connection = &mut self.record.connections[connection];
             connection.end_ms = connection.end_ms.or(Some(self.now_ms));

@@ -9,7 +9,7 @@ use squall_protocol::UserId;
 use crate::bus::Bus;
 use crate::client::Client;
 use crate::devices::{Dead, Device, Line};
-use crate::judge::{self, Breach, Judge, TWO_FAILURES_MS};
+use crate::judge::{self, Breach, CutOff, Judge, RECOVERY_MS, TICK_MS, TWO_FAILURES_MS};
 use crate::mutation::Mutation;
 use crate::node::{Input, Node};
 use crate::record::Record;
@@ -34,8 +34,11 @@ pub(crate) struct World {
     pub(crate) writer: Writer,
     pub(crate) record: Record,
     pub(crate) storm: Storm,
-    /// When something was last not as it should be.
+    /// When something was last not as it should be, and since when it was so without a break.
     bad_ms: u64,
+    bad_since_ms: u64,
+    cut_off: CutOff,
+    writer_down_ms: u64,
     pub(crate) tally: Tally,
     trace: Option<Trace>,
 }
@@ -113,6 +116,9 @@ impl World {
             record: Record::default(),
             storm: Storm::default(),
             bad_ms: START_MS,
+            bad_since_ms: START_MS,
+            cut_off: CutOff::default(),
+            writer_down_ms: START_MS,
             tally: Tally { worlds: 1, ..Tally::default() },
             trace: None,
             rng,
@@ -162,8 +168,19 @@ impl World {
     fn carry(&mut self) {
         let stalled = self.nodes.iter().flatten().any(|node| node.is_stalled(self.now_ms));
         if stalled || !self.bus.is_good(self.now_ms) || !self.writer.is_good() {
+            if self.bad_ms + RECOVERY_MS < self.now_ms {
+                self.bad_since_ms = self.now_ms;
+            }
             self.bad_ms = self.now_ms;
         }
+        if self.writer.is_down() {
+            self.writer_down_ms = self.now_ms;
+        }
+        let was_well = self.bad_since_ms + 5 * TICK_MS > self.now_ms && self.bad_since_ms > START_MS;
+        let down = self.nodes.iter().enumerate().filter(|(place, _)| !self.bus.is_up(*place));
+        let down = down.filter_map(|(_, node)| Some(node.as_ref()?.id));
+        let since = |node| self.cut_off.0.get(&node).copied().or(was_well.then_some(self.bad_since_ms));
+        self.cut_off = CutOff(down.filter_map(|node| Some((node, since(node)?))).collect());
         for (place, frame) in self.bus.deliver(self.now_ms) {
             if let Some(node) = &mut self.nodes[place] {
                 node.tell(Input::Frame(frame));
@@ -181,6 +198,9 @@ impl World {
             let Some(node) = &mut self.nodes[place] else { continue };
             let of_node = |(user, what)| (user, format!("node {place}: {what}"));
             node.run(&mut self.writer, self.now_ms).map_err(|what| of_node((None, what)))?;
+            for device in std::mem::take(&mut node.parted) {
+                self.record.parted(node.source(), device, self.now_ms);
+            }
             for frame in std::mem::take(&mut node.frames) {
                 self.bus.publish(place, frame, self.now_ms, &mut self.rng);
             }
@@ -200,8 +220,15 @@ impl World {
                 }
             }
             let Some(client) = client else { continue };
-            let judge =
-                Judge { record: &self.record, node, opened_ms, bad_ms: self.bad_ms, now_ms: self.now_ms };
+            let judge = Judge {
+                record: &self.record,
+                node,
+                opened_ms,
+                bad_ms: self.bad_ms,
+                cut_off: &self.cut_off,
+                writer_down_ms: self.writer_down_ms,
+                now_ms: self.now_ms,
+            };
             judge.judge(told.as_ref(), &client).map_err(of_node)?;
         }
         Ok(())
