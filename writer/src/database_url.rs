@@ -17,14 +17,15 @@ pub enum DatabaseUrlError {
     #[error("not of the form postgres://USER@HOST:PORT/DATABASE")]
     Form,
     /// A part that can't be read.
-    #[error("{0}; in a name or password write / ? # @ : as %2F %3F %23 %40 %3A")]
+    #[error("{0}; an @ of a password is written as %40, a % as %25")]
     Part(String),
     /// A part that is needed.
     #[error("names no {0}")]
     Missing(&'static str),
     /// Encryption is asked for, and there is none.
     #[error(
-        "sslmode=require: this program speaks to PostgreSQL without TLS; use a private network or a local proxy"
+        "sslmode asks for TLS, which this program does not speak to PostgreSQL: \
+         use a private network, or a proxy beside it that does"
     )]
     Tls,
 }
@@ -38,9 +39,14 @@ impl DatabaseUrl {
         if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
             return Err(DatabaseUrlError::Form);
         }
-        let config: Config = text.parse().map_err(|error| DatabaseUrlError::Part(wrong_part(&error)))?;
+        let config: Config = text.parse().map_err(|error| wrong_part(&error))?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(DatabaseUrlError::Missing("host"));
+        }
+        // What stands behind the first @ of a password would be shown as the host.
+        let is_odd = |host: &Host| matches!(host, Host::Tcp(name) if name.contains('@'));
+        if config.get_hosts().iter().any(is_odd) {
+            return Err(DatabaseUrlError::Part("can't be read".into()));
         }
         if config.get_user().is_none() {
             return Err(DatabaseUrlError::Missing("user"));
@@ -64,14 +70,18 @@ impl DatabaseUrl {
 }
 
 /// What can't be read, if it is an option: its name. Anything else may be a piece of the password.
-fn wrong_part(error: &tokio_postgres::Error) -> String {
+fn wrong_part(error: &tokio_postgres::Error) -> DatabaseUrlError {
     let words = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
     let option = words.split('`').nth(1);
     let is_name = |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
     match option.filter(is_name) {
-        Some(option) if words.starts_with("unknown") => format!("unknown option {option}"),
-        Some(option) => format!("no value for {option}"),
-        None => "can't be read".into(),
+        // Its other values, such as verify-full, ask for still more.
+        Some("sslmode") => DatabaseUrlError::Tls,
+        Some(option) if words.starts_with("unknown") => {
+            DatabaseUrlError::Part(format!("unknown option {option}"))
+        }
+        Some(option) => DatabaseUrlError::Part(format!("no value for {option}")),
+        None => DatabaseUrlError::Part("can't be read".into()),
     }
 }
 
@@ -109,7 +119,7 @@ mod tests {
     fn a_url_is_shown_without_its_password() {
         let url = "postgres://me:s3cret@a:5433,b/db?target_session_attrs=read-write";
         let url = DatabaseUrl::parse(url).unwrap();
-        assert_eq!(url.to_string(), "postgres://me@a:5433,b:5433/db");
+        assert_eq!(url.to_string(), "postgres://me@a:5433,b:5432/db");
         assert!(!format!("{url:?}").contains("s3cret"));
         let other = url.with_password("t0psecret");
         assert_eq!(other.config().get_password(), Some(&b"t0psecret"[..]));
@@ -124,10 +134,11 @@ mod tests {
             ("postgres://me:s3cret@/db", "names no host"),
             ("postgres://host/db", "names no user"),
             ("postgres://me:s3cret@host:port/db", "no value for port"),
-            ("postgres://me:s3/cret@host/db", "no value for port"),
-            ("postgres://me:s3?cret@host/db", "can't be read"),
+            ("postgres://me:s3@cr:et@host/db", "no value for port"),
+            ("postgres://me:cr@s3et@host/db", "an @ of a password is written as %40"),
             ("postgres://me:s3cret@host/db?sslrootcert=x", "unknown option sslrootcert"),
-            ("postgres://me:s3cret@host/db?sslmode=require", "without TLS"),
+            ("postgres://me:s3cret@host/db?sslmode=require", "asks for TLS"),
+            ("postgres://me:s3cret@host/db?sslmode=verify-full", "asks for TLS"),
         ] {
             let error = DatabaseUrl::parse(url).unwrap_err().to_string();
             assert!(error.contains(words), "{url}: {error}");
