@@ -12,6 +12,8 @@
 
 mod cable;
 mod process;
+mod redis;
 
 pub use cable::Cable;
 pub use process::{Process, free_port, installed, until};
+pub use redis::{Redis, RedisCluster, Reply, Sentinels};
