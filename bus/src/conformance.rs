@@ -11,15 +11,16 @@ use squall_protocol::RealmId;
 
 use crate::{Bus, Delivery, Link};
 
-/// The whole suite. `open` makes a bus whose links may have about so many frames waiting.
-pub async fn all(open: impl Fn(usize) -> Box<dyn Bus>) {
-    frames_come_in_the_order_of_their_publisher(&*open(1024)).await;
-    only_subscribed_realms_come(&*open(1024)).await;
-    an_unsubscribed_realm_comes_no_more(&*open(1024)).await;
-    every_link_gets_every_frame_once(&*open(1024)).await;
-    recv_loses_nothing_when_cancelled(&*open(1024)).await;
-    an_overrun_ends_in_a_gap_and_goes_on(&*open(8)).await;
-    a_link_that_never_reads_holds_nobody_up(&*open(8)).await;
+/// The whole suite. `open` makes a bus whose links may have about so many frames waiting; it can be reached.
+pub async fn all(open: impl AsyncFn(usize) -> Box<dyn Bus>) {
+    frames_come_in_the_order_of_their_publisher(&*open(1024).await).await;
+    frames_are_carried_unread(&*open(1024).await).await;
+    only_subscribed_realms_come(&*open(1024).await).await;
+    an_unsubscribed_realm_comes_no_more(&*open(1024).await).await;
+    every_link_gets_every_frame_once(&*open(1024).await).await;
+    recv_loses_nothing_when_cancelled(&*open(1024).await).await;
+    an_overrun_ends_in_a_gap_and_goes_on(&*open(8).await).await;
+    a_link_that_never_reads_holds_nobody_up(&*open(8).await).await;
 }
 
 const REALM: RealmId = RealmId(1);
@@ -33,6 +34,20 @@ pub async fn frames_come_in_the_order_of_their_publisher(bus: &dyn Bus) {
     }
     for number in 0..500 {
         assert_eq!(next_frame(&mut *link).await, (REALM, number));
+    }
+}
+
+/// A frame's bytes are received as they were published, whatever they are.
+pub async fn frames_are_carried_unread(bus: &dyn Bus) {
+    let mut link = subscribed(bus, &[REALM]).await;
+    let every_byte: Vec<u8> = (0..=255).collect();
+    let large = every_byte.iter().copied().cycle().take(1024 * 1024).collect();
+    for bytes in [every_byte, Vec::new(), b"squall".to_vec(), large] {
+        let frame = Bytes::from(bytes);
+        let published = bus.publish(REALM, frame.clone()).await;
+        assert!(published.is_ok(), "{published:?}");
+        let delivery = link.recv().await;
+        assert!(delivery == Delivery::Frame { realm: REALM, frame }, "other bytes came than were published");
     }
 }
 
@@ -100,15 +115,15 @@ pub async fn recv_loses_nothing_when_cancelled(bus: &dyn Bus) {
 /// A link that was overrun says so, keeps the order of what it still has, and works on.
 pub async fn an_overrun_ends_in_a_gap_and_goes_on(bus: &dyn Bus) {
     let mut link = subscribed(bus, &[REALM]).await;
-    for number in 0..10_000 {
-        publish(bus, REALM, number).await;
-    }
-    let mut gap = false;
+    let mut numbers = 0..PROBE - 1;
     let mut last = None;
-    // What was lost is named before anything newer than the loss comes.
-    while !gap {
+    // Read a thousand times more slowly than published; what was lost is named before anything newer comes.
+    loop {
+        for number in numbers.by_ref().take(1000) {
+            publish(bus, REALM, number).await;
+        }
         match link.recv().await {
-            Delivery::Gap => gap = true,
+            Delivery::Gap => break,
             Delivery::Up | Delivery::Down => {}
             Delivery::Frame { frame, .. } => {
                 let number = number(&frame);
@@ -117,7 +132,7 @@ pub async fn an_overrun_ends_in_a_gap_and_goes_on(bus: &dyn Bus) {
             }
         }
     }
-    publish_until_it_comes(bus, &mut *link, 10_000).await;
+    publish_until_it_comes(bus, &mut *link, PROBE - 2).await;
 }
 
 /// Publishing is done though a link never reads.

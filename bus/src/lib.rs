@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 pub mod conformance;
+mod inbox;
 pub mod memory;
+pub mod redis;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,6 +14,7 @@ use bytes::Bytes;
 use squall_protocol::RealmId;
 
 pub use memory::MemoryBus;
+pub use redis::{RedisBus, RedisConfig};
 
 /// A future that a trait object can return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

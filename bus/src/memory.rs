@@ -1,17 +1,20 @@
 //! The bus inside one process.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use squall_protocol::RealmId;
-use tokio::sync::mpsc::{self, error::TrySendError};
 
+use crate::inbox::Inbox;
 use crate::{BoxFuture, Bus, Delivery, Link, PublishError};
 
 /// Frames a link may have waiting by default; its memory grows only as they do.
 pub const LINK_FRAMES_MAX: usize = 64 * 1024;
+
+/// Bytes of frames a link may have waiting. In one process they are shared with whoever else holds them.
+pub const LINK_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Hands each frame to the links of its realm, by a bounded queue each. A full queue loses frames, and its
 /// link is told of a gap; the publisher never waits.
@@ -27,17 +30,10 @@ struct Shared {
     realms: Mutex<HashMap<RealmId, HashMap<u64, Arc<Inbox>>>>,
 }
 
-struct Inbox {
-    queue: mpsc::Sender<(RealmId, Bytes)>,
-    /// Something was lost that the link has not been told of.
-    lost: AtomicBool,
-}
-
 struct MemoryLink {
     id: u64,
     shared: Arc<Shared>,
     inbox: Arc<Inbox>,
-    queue: mpsc::Receiver<(RealmId, Bytes)>,
 }
 
 impl MemoryBus {
@@ -47,14 +43,10 @@ impl MemoryBus {
         Self::with_capacity(LINK_FRAMES_MAX)
     }
 
-    /// A bus whose links may each have `capacity` frames waiting, and at least one.
+    /// A bus whose links may each have `capacity` frames waiting (at least one), and [`LINK_BYTES_MAX`].
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
-        let shared = Shared {
-            capacity: capacity.max(1),
-            next_link: AtomicU64::new(0),
-            realms: Mutex::new(HashMap::new()),
-        };
+        let shared = Shared { capacity, next_link: AtomicU64::new(0), realms: Mutex::new(HashMap::new()) };
         Self { shared: Arc::new(shared) }
     }
 }
@@ -70,27 +62,16 @@ impl Bus for MemoryBus {
         // Done now, not when polled: the order of the calls is the order of the frames.
         let realms = self.shared.realms.lock().unwrap_or_else(PoisonError::into_inner);
         for inbox in realms.get(&realm).into_iter().flat_map(HashMap::values) {
-            inbox.push(realm, frame.clone());
+            // A full inbox tells its owner itself.
+            let _ = inbox.push(realm, frame.clone());
         }
         Box::pin(std::future::ready(Ok(())))
     }
 
     fn open(&self) -> Box<dyn Link> {
-        let (sender, queue) = mpsc::channel(self.shared.capacity);
         let id = self.shared.next_link.fetch_add(1, Ordering::Relaxed);
-        let inbox = Arc::new(Inbox { queue: sender, lost: AtomicBool::new(false) });
-        Box::new(MemoryLink { id, shared: Arc::clone(&self.shared), inbox, queue })
-    }
-}
-
-impl Inbox {
-    fn push(&self, realm: RealmId, frame: Bytes) {
-        let Err(TrySendError::Full(refused)) = self.queue.try_send((realm, frame)) else { return };
-        self.lost.store(true, Ordering::Release);
-        // Tried again after the flag is up: either it goes in, and wakes the link if that waits; or the queue
-        // is full still, and the link must come by the flag once more. Without this the link could empty
-        // the queue between refusal and flag, and sleep on the loss.
-        let _ = self.queue.try_send(refused);
+        let inbox = Arc::new(Inbox::new(self.shared.capacity, LINK_BYTES_MAX));
+        Box::new(MemoryLink { id, shared: Arc::clone(&self.shared), inbox })
     }
 }
 
@@ -111,16 +92,7 @@ impl Link for MemoryLink {
     }
 
     fn recv(&mut self) -> BoxFuture<'_, Delivery> {
-        Box::pin(async {
-            if self.inbox.lost.swap(false, Ordering::AcqRel) {
-                return Delivery::Gap;
-            }
-            match self.queue.recv().await {
-                Some((realm, frame)) => Delivery::Frame { realm, frame },
-                // The link holds a sender itself, so the queue is never closed.
-                None => std::future::pending().await,
-            }
-        })
+        Box::pin(self.inbox.pop())
     }
 }
 
@@ -141,7 +113,7 @@ mod tests {
 
     #[tokio::test]
     async fn conforms() {
-        conformance::all(|capacity| Box::new(MemoryBus::with_capacity(capacity))).await;
+        conformance::all(async |capacity| Box::new(MemoryBus::with_capacity(capacity)) as Box<dyn Bus>).await;
     }
 
     #[tokio::test]

@@ -90,6 +90,8 @@ struct EphemeralBody {
     message: Vec<u8>,
 }
 
+/// Nobody reads this kind, now or later.
+const KIND_LOOK: u16 = 0;
 const KIND_EVENTS: u16 = 1;
 const KIND_EPHEMERAL: u16 = 2;
 const KIND_NODE_PRESENCE: u16 = 3;
@@ -135,6 +137,14 @@ impl Frame {
     }
 }
 
+/// A frame of a kind that nobody reads: as for any such, whoever gets it looks at the realm's log. It stands for
+/// frames that were lost on their way to the bus.
+#[must_use]
+pub fn look() -> Bytes {
+    let [k0, k1] = KIND_LOOK.to_le_bytes();
+    Bytes::copy_from_slice(&[VERSION, k0, k1, 0, 0, 0, 0])
+}
+
 fn decode_body<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, FrameError> {
     binary::decode_plain::<T, FRAME_BYTES_MAX>(body).map_err(|error| FrameError::Body(error.to_string()))
 }
@@ -172,6 +182,11 @@ mod tests {
         for frame in [events(), typing] {
             assert_eq!(Frame::decode(&frame.encode()), Ok(Some(frame)));
         }
+    }
+
+    #[test]
+    fn a_look_is_of_no_known_kind() {
+        assert_eq!(Frame::decode(&look()), Ok(None));
     }
 
     #[test]

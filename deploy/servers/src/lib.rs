@@ -13,7 +13,9 @@
 mod cable;
 mod postgres;
 mod process;
+mod redis;
 
 pub use cable::Cable;
 pub use postgres::{Postgres, PostgresCopy};
 pub use process::{Process, free_port, installed, until};
+pub use redis::{Redis, RedisCluster, Reply, Sentinels};

@@ -1,0 +1,174 @@
+//! A node's receiving end: what it wants, and how it stands with each server.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use squall_protocol::RealmId;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use super::address::Server;
+use super::core::Core;
+use super::thread::Thread;
+use crate::inbox::Inbox;
+use crate::{BoxFuture, Delivery, Link};
+
+/// The end that the node holds.
+pub(super) struct RedisLink {
+    state: Arc<LinkState>,
+    crew: AbortHandle,
+    /// Where the link's connections live.
+    _thread: Arc<Thread>,
+}
+
+/// What the link's connections share with it.
+pub(super) struct LinkState {
+    pub(super) id: u64,
+    pub(super) inbox: Inbox,
+    core: Arc<Core>,
+    wanted: watch::Sender<HashSet<RealmId>>,
+    standing: Mutex<Standing>,
+}
+
+#[derive(Debug, Default)]
+struct Standing {
+    servers: HashMap<Server, Shard>,
+    /// What the owner of the link was told last.
+    told: Option<bool>,
+}
+
+/// How the link stands with one server.
+#[derive(Debug)]
+struct Shard {
+    /// `None` until the first attempt ended.
+    up: Option<bool>,
+    heard_at: Instant,
+}
+
+impl RedisLink {
+    pub(super) fn new(state: Arc<LinkState>, crew: AbortHandle, thread: Arc<Thread>) -> Self {
+        Self { state, crew, _thread: thread }
+    }
+}
+
+impl Link for RedisLink {
+    fn subscribe(&mut self, realm: RealmId) {
+        self.state.wanted.send_if_modified(|wanted| wanted.insert(realm));
+    }
+
+    fn unsubscribe(&mut self, realm: RealmId) {
+        self.state.wanted.send_if_modified(|wanted| wanted.remove(&realm));
+    }
+
+    fn recv(&mut self) -> BoxFuture<'_, Delivery> {
+        Box::pin(self.state.inbox.pop())
+    }
+}
+
+impl Drop for RedisLink {
+    fn drop(&mut self) {
+        self.crew.abort();
+    }
+}
+
+impl LinkState {
+    pub(super) fn new(id: u64, core: Arc<Core>) -> Self {
+        let inbox = Inbox::new(core.config.link_frames_max, core.config.link_bytes_max);
+        Self { id, inbox, core, wanted: watch::Sender::default(), standing: Mutex::default() }
+    }
+
+    /// The realms asked for, now and as they change.
+    pub(super) fn wanted(&self) -> watch::Receiver<HashSet<RealmId>> {
+        self.wanted.subscribe()
+    }
+
+    /// There is a server.
+    pub(super) fn add(&self, server: &Server) {
+        let shard = Shard { up: None, heard_at: Instant::now() };
+        self.standing().servers.insert(server.clone(), shard);
+    }
+
+    /// A server is none any more; what it had may come from another only after a while.
+    pub(super) fn remove(&self, server: &Server) {
+        let mut standing = self.standing();
+        if standing.servers.remove(server).is_some() {
+            self.gap();
+            if standing.servers.is_empty() {
+                self.tell_if_other(&mut standing, false);
+            } else {
+                self.tell(&mut standing);
+            }
+        }
+    }
+
+    /// No server can be found.
+    pub(super) fn lost_all(&self) {
+        let mut standing = self.standing();
+        standing.servers.clear();
+        self.tell_if_other(&mut standing, false);
+    }
+
+    /// The connection to a server holds all subscriptions, or is gone.
+    pub(super) fn report(&self, server: &Server, up: bool) {
+        let mut standing = self.standing();
+        if let Some(shard) = standing.servers.get_mut(server) {
+            shard.up = Some(up);
+            shard.heard_at = Instant::now();
+            // The link as a whole may be up already, or still down: what this server brought was missed.
+            if up {
+                self.gap();
+            }
+            self.tell(&mut standing);
+        }
+    }
+
+    /// Something came from a server.
+    pub(super) fn heard(&self, server: &Server) {
+        if let Some(shard) = self.standing().servers.get_mut(server) {
+            shard.heard_at = Instant::now();
+        }
+    }
+
+    /// Frames may have been lost.
+    pub(super) fn gap(&self) {
+        self.core.counters.gaps.fetch_add(1, Ordering::Relaxed);
+        self.inbox.push_gap();
+    }
+
+    /// Whether every server's connection holds all subscriptions.
+    pub(super) fn is_up(&self) -> bool {
+        self.standing().told == Some(true)
+    }
+
+    /// How long ago the server was heard that has been silent for longest.
+    pub(super) fn silence(&self, now: Instant) -> Option<Duration> {
+        self.standing().servers.values().map(|shard| now.saturating_duration_since(shard.heard_at)).max()
+    }
+
+    fn tell(&self, standing: &mut Standing) {
+        let mut shards = standing.servers.values().map(|shard| shard.up);
+        if shards.clone().any(|up| up == Some(false)) {
+            self.tell_if_other(standing, false);
+        } else if !standing.servers.is_empty() && shards.all(|up| up == Some(true)) {
+            self.tell_if_other(standing, true);
+        }
+    }
+
+    fn tell_if_other(&self, standing: &mut Standing, up: bool) {
+        if standing.told == Some(up) {
+            return;
+        }
+        standing.told = Some(up);
+        if !up {
+            self.core.counters.downs.fetch_add(1, Ordering::Relaxed);
+        }
+        tracing::info!(link = %format_args!("{:x}", self.id), up, "link to Redis");
+        self.inbox.push_link(up);
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
