@@ -10,12 +10,12 @@ use tokio::time::Instant;
 
 use super::Writers;
 
-/// How long one writer may take for a batch before another gets it: longer than a batch may wait in a writer, or
-/// a busy moment would give each writer the others' work as well. One that is gone or frozen is found sooner.
-const WRITE_TIME_MAX: Duration = Duration::from_secs(13);
+/// How long one writer may take for a batch before another gets it: longer than a writer lets a batch wait and
+/// commit, or a busy moment would give each writer the others' work as well. One that is gone or frozen is found sooner.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(17);
 
 /// How long a batch may take over all writers.
-const WRITE_TIME_MAX_OVERALL: Duration = Duration::from_secs(20);
+const WRITE_TIME_MAX_OVERALL: Duration = Duration::from_secs(25);
 
 /// What a client is told to wait when no writer can be reached.
 const RETRY_AFTER_MS: u32 = 1_000;

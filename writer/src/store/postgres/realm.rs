@@ -53,7 +53,7 @@ pub(super) async fn accounts(c: &Connection, keys: &[KeyHash]) -> Result<Vec<Opt
     let hashes: Vec<&[u8]> = keys.iter().map(|key| &key.0[..]).collect();
     let rows = c.query(ACCOUNTS, [&hashes]).await?;
     let named = |row: &Row| Ok((column::<Vec<u8>>(row, 11)?, read_account(row)?));
-    let found: HashMap<_, _> = rows.iter().map(named).collect::<Result<_, Failure>>()?;
+    let found: HashMap<_, _> = all(&rows, named)?;
     Ok(keys.iter().map(|key| found.get(&key.0[..]).cloned()).collect())
 }
 
