@@ -28,6 +28,11 @@ pub trait Bus: Send + Sync + 'static {
 
     /// A receiving end of its own, subscribed to nothing.
     fn open(&self) -> Box<dyn Link>;
+
+    /// Whether what is published now is handed over, as far as is known.
+    fn is_publishing(&self) -> bool {
+        true
+    }
 }
 
 /// A node's receiving end.

@@ -8,7 +8,6 @@
 
 mod admin;
 mod api;
-mod bus_watch;
 mod change;
 mod clock;
 mod config;

@@ -17,7 +17,6 @@ use squall_protocol::{Position, RealmId, Sequence, SessionId, UserId};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::bus_watch::BusWatch;
 use crate::change::{Change, NewStream, NewUser, Outcome, Request, UserChange};
 use crate::clock::{now_ms, now_s};
 use crate::config::Config;
@@ -41,7 +40,6 @@ struct Inner {
     config: Config,
     store: Arc<dyn Store>,
     bus: Arc<dyn Bus>,
-    bus_watch: BusWatch,
     lanes: Lanes,
     pruning: JoinHandle<()>,
     stats: Stats,
@@ -112,7 +110,6 @@ impl Writer {
             stats,
             config,
             store,
-            bus_watch: BusWatch::start(&bus),
             bus,
         };
         Self { inner: Arc::new(inner) }
@@ -219,7 +216,8 @@ impl Writer {
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some(format!("no answer within {} ms", DATABASE_LOOK_MAX.as_millis())),
         };
-        Standing { database_fault, bus_fault: self.inner.bus_watch.fault() }
+        let bus_fault = (!self.inner.bus.is_publishing()).then(|| "nothing can be published".to_owned());
+        Standing { database_fault, bus_fault }
     }
 
     /// The realms there are, with their names.

@@ -8,8 +8,10 @@
 pub(crate) mod api;
 pub(crate) mod bystanders;
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod http;
 pub(crate) mod line;
+pub(crate) mod member;
 pub(crate) mod operator;
 pub(crate) mod presence_view;
 pub(crate) mod raw;

@@ -1,5 +1,7 @@
 //! What an operator does to the server under test: realms, users, streams, keys, by its admin address.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 use squall_protocol::UserId;
 
@@ -17,12 +19,16 @@ pub(crate) struct Account {
     pub(crate) user_id: UserId,
 }
 
-impl Server {
+/// An operator at an admin address.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Operator(pub(crate) SocketAddr);
+
+impl Operator {
     /// Has `lines` done in one request, which may not fail as a whole: an answer for each.
     pub(crate) async fn operate(&self, method: &str, path: &str, lines: &[Value]) -> Vec<Value> {
         let body: String = lines.iter().map(|line| format!("{line}\n")).collect();
         let answer =
-            http::request(self.admin(), method, &format!("/admin/{path}"), &[], body.as_bytes()).await;
+            http::request(self.0, method, &format!("/admin/{path}"), &[], body.as_bytes()).await;
         let text = String::from_utf8(answer.body).expect("answers are UTF-8");
         assert_eq!(answer.status, 200, "{method} {path}: {text}");
         let answers: Vec<Value> =
@@ -62,5 +68,36 @@ impl Server {
     pub(crate) async fn set_active(&self, realm: &str, email: &str, is_active: bool) {
         let line = json!({ "realm": realm, "email": email, "is_active": is_active });
         self.operate_well("PATCH", "users", &[line]).await;
+    }
+}
+
+impl Server {
+    fn operator(&self) -> Operator {
+        Operator(self.admin())
+    }
+
+    /// Has `lines` done in one request, which may not fail as a whole: an answer for each.
+    pub(crate) async fn operate(&self, method: &str, path: &str, lines: &[Value]) -> Vec<Value> {
+        self.operator().operate(method, path, lines).await
+    }
+
+    /// Has `lines` done, all of which must succeed.
+    pub(crate) async fn operate_well(&self, method: &str, path: &str, lines: &[Value]) -> Vec<Value> {
+        self.operator().operate_well(method, path, lines).await
+    }
+
+    /// Makes users of the lines that the admin address takes.
+    pub(crate) async fn create_users(&self, lines: &[Value]) -> Vec<Account> {
+        self.operator().create_users(lines).await
+    }
+
+    /// Gives a user a new key, which is the answer.
+    pub(crate) async fn change_key(&self, realm: &str, email: &str) -> String {
+        self.operator().change_key(realm, email).await
+    }
+
+    /// Puts a user out, or takes it in again.
+    pub(crate) async fn set_active(&self, realm: &str, email: &str, is_active: bool) {
+        self.operator().set_active(realm, email, is_active).await;
     }
 }
