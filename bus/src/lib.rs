@@ -37,13 +37,15 @@ pub trait Bus: Send + Sync + 'static {
 
 /// A node's receiving end.
 pub trait Link: Send {
-    /// Asks for the frames of `realm` from now on. Subscribing twice is subscribing once.
+    /// Asks for the frames of `realm` from now on. Where that takes a moment, a gap or `Up` follows as soon as it
+    /// holds: what was published until then may be missing. Subscribing twice is subscribing once.
     fn subscribe(&mut self, realm: RealmId);
 
     /// Lets go of `realm`; frames already under way may still come.
     fn unsubscribe(&mut self, realm: RealmId);
 
-    /// The next thing to know; cancel-safe. The first may be `Up`. A link whose bus is gone for good waits for ever.
+    /// The next thing to know; cancel-safe. A link may begin with `Up` or `Down`, and frames of some realms may
+    /// come before `Up`. A link whose bus is gone for good waits for ever.
     fn recv(&mut self) -> BoxFuture<'_, Delivery>;
 }
 

@@ -113,15 +113,17 @@ impl LinkState {
     /// The connection to a server holds all subscriptions, or is gone.
     pub(super) fn report(&self, server: &Server, up: bool) {
         let mut standing = self.standing();
-        if let Some(shard) = standing.servers.get_mut(server) {
-            shard.up = Some(up);
+        let told_up = standing.told == Some(true);
+        let Some(shard) = standing.servers.get_mut(server) else { return };
+        shard.up = Some(up);
+        if up {
             shard.heard_at = Instant::now();
-            // The link as a whole may be up already, or still down: what this server brought was missed.
-            if up {
+            // A server that is new to a link that is up: what it brought meanwhile was missed.
+            if told_up {
                 self.gap();
             }
-            self.tell(&mut standing);
         }
+        self.tell(&mut standing);
     }
 
     /// Something came from a server.

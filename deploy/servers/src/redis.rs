@@ -138,8 +138,11 @@ impl Redis {
                 return Some(false);
             }
             let pid = format!("process_id:{}\r", self.process.id());
-            let info = reply::ask((Ipv4Addr::LOCALHOST, self.port).into(), &["INFO", "server"]).ok()?;
-            info.text().lines().any(|line| line == pid.trim_end()).then_some(true)
+            match reply::ask((Ipv4Addr::LOCALHOST, self.port).into(), &["INFO", "server"]) {
+                Ok(info) => info.text().lines().any(|line| line == pid.trim_end()).then_some(true),
+                // One that wants a password has said enough.
+                Err(error) => error.starts_with("NOAUTH").then_some(true),
+            }
         })
     }
 }

@@ -119,13 +119,22 @@ impl Sentinels {
         last
     }
 
+    /// Whether a Sentinel could have the other server take over at once.
     fn knows_all(&self, number: usize) -> bool {
         let (_, port) = &self.sentinels[number];
-        let count = |what: &str| {
+        let ask = |what: &str| {
             let reply = reply::ask((Ipv4Addr::LOCALHOST, *port).into(), &["SENTINEL", what, NAME]);
-            reply.map_or(0, |reply| reply.list().len())
+            reply.map_or(Vec::new(), |reply| reply.list().to_vec())
         };
-        count("SENTINELS") == SENTINELS - 1 && count("REPLICAS") == self.servers.len() - 1
+        // One that it has not seen linked to its master is never chosen.
+        let follows = |replica: &Reply| {
+            let fields: Vec<_> = replica.list().iter().map(Reply::text).collect();
+            fields.chunks(2).any(|field| field == ["master-link-status", "ok"])
+        };
+        let replicas = ask("REPLICAS");
+        ask("SENTINELS").len() == SENTINELS - 1
+            && replicas.len() == self.servers.len() - 1
+            && replicas.iter().all(follows)
     }
 }
 
@@ -143,9 +152,10 @@ fn start_sentinel(master: SocketAddr) -> (Process, u16) {
         );
         let command = sentinel(&dir, &configuration);
         let mut process = Process::start(command, dir);
-        // They speak to each other and look at the servers much more often than in production.
+        // They speak to each other and look at the servers more often than in production. Five periods of pings
+        // are how old a replica's words may be, which come each second without a master.
         let quick =
-            ["SENTINEL", "DEBUG", "PUBLISH-PERIOD", "200", "PING-PERIOD", "100", "INFO-PERIOD", "300"];
+            ["SENTINEL", "DEBUG", "PUBLISH-PERIOD", "200", "PING-PERIOD", "300", "INFO-PERIOD", "300"];
         let ready = until("redis-sentinel answers", || {
             if process.has_ended() {
                 return Some(false);
