@@ -19,11 +19,13 @@ use crate::scenario::{Conflict, FileError, FlagError, SHIPPED, Scenario, Scenari
     name = "loadtest",
     version,
     after_help = EXIT_CODES,
+    // Of a flag given twice the last counts: an alias may have the first.
+    args_override_self = true,
     subcommand_negates_reqs = true,
     args_conflicts_with_subcommands = true
 )]
 pub struct Line {
-    /// Something other than a run.
+    /// Something other than a run, or a run by its long name.
     #[command(subcommand)]
     pub other: Option<Other>,
     /// A run.
@@ -59,6 +61,9 @@ pub struct RunLine {
 /// What the program does besides runs.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Other {
+    /// Runs a scenario: the same as without the word.
+    #[command(args_override_self = true)]
+    Run(Box<RunLine>),
     /// Lists the scenarios that come with the load tester.
     List,
     /// Prints a scenario's file: a start for your own.
@@ -131,13 +136,13 @@ impl Show {
 }
 
 impl Other {
-    /// What it prints; none for a worker.
+    /// What it prints; none for a run and a worker.
     pub fn text(&self) -> Result<Option<String>, UsageError> {
         match self {
             Self::List => list_scenarios().map(Some),
             Self::Print { name } => shipped(name).map(|shipped| Some(shipped.text.into())),
             Self::Figures => Ok(Some(list_figures())),
-            Self::Worker => Ok(None),
+            Self::Run(_) | Self::Worker => Ok(None),
         }
     }
 }
@@ -216,6 +221,11 @@ mod tests {
         assert_eq!(line.expectations.len(), 2);
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/herd.toml");
         assert_eq!(run(&[file]).scenario().unwrap().name, "herd");
+        let long = Line::parse_from(["loadtest", "run", file, "--sockets", "700"]).other;
+        let Some(Other::Run(line)) = long else { panic!("{long:?} is no run") };
+        assert_eq!(line.scenario().unwrap().clients.sockets, 700);
+        let twice = run(&["chat", "--sockets", "500", "--sockets", "600"]);
+        assert_eq!(twice.scenario().unwrap().clients.sockets, 600, "the last counts");
     }
 
     #[test]

@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     let line = Line::parse();
     let done = match line.other {
         None => run_scenario(line.run),
+        Some(Other::Run(line)) => run_scenario(*line),
         Some(Other::Worker) => run_worker().map(|()| Exit::Good),
         Some(other) => print(&other),
     };
@@ -64,8 +65,7 @@ fn run_scenario(line: RunLine) -> Result<Exit> {
     });
     live.finish()?;
     let mut result = ran?;
-    result.expectations =
-        line.expectations.iter().map(|expectation| expectation.judge(&result)).collect();
+    result.expectations = line.expectations.iter().map(|expectation| expectation.judge(&result)).collect();
     if let Some(path) = &line.result {
         std::fs::write(path, result.to_json()?).with_context(|| path.display().to_string())?;
     }

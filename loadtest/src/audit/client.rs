@@ -29,13 +29,18 @@ pub(super) struct Client {
     moved_s: u32,
     /// All up to here is judged.
     base: u64,
+    /// The lowest beginning of a span that is not judged yet; the greatest number: there is none.
+    back_to: u64,
     /// Where its present span began: it is bound to see all it may after that.
     start: u64,
     /// All up to here it has passed.
     position: u64,
     trail: Trail,
-    /// Seen after later ones, ascending.
-    late: Vec<u64>,
+    /// The number of the span it is in, and of the one that is judged next.
+    span: u32,
+    base_span: u32,
+    /// Seen after later ones, each with the number of its span, ascending.
+    late: Vec<(u32, u64)>,
     /// It began anew behind a place of which nothing is known: its user may have been added or removed there,
     /// so what seems lost or leaked afterwards is unjudged.
     is_unsure: bool,
@@ -74,9 +79,12 @@ impl Client {
             expected: None,
             moved_s: 0,
             base: 0,
+            back_to: u64::MAX,
             start: 0,
             position: 0,
             trail: Trail::default(),
+            span: 0,
+            base_span: 0,
             late: Vec::new(),
             is_unsure: false,
         }
@@ -86,8 +94,9 @@ impl Client {
         self.position
     }
 
-    pub(super) fn base(&self) -> u64 {
-        self.base
+    /// Events after this one may still be needed to judge it.
+    pub(super) fn needs_after(&self) -> u64 {
+        self.base.min(self.back_to)
     }
 
     /// Whether it is bound to see an event at `sequence` that its user may see.
@@ -118,6 +127,8 @@ impl Client {
     /// It begins anew after `from`.
     pub(super) fn jump(&mut self, from: u64, now_ms: u64) {
         self.trail.jump(self.position, from);
+        self.span += 1;
+        self.back_to = self.back_to.min(from);
         (self.start, self.position) = (from, from);
         self.moved_s = (now_ms / 1000) as u32;
     }
@@ -130,18 +141,19 @@ impl Client {
             self.moved_s = (now_ms / 1000) as u32;
             return None;
         }
-        if self.trail.contains(sequence) || self.late.contains(&sequence) {
+        let late = (self.span, sequence);
+        if self.trail.contains(sequence) || self.late.contains(&late) {
             return Some(Fault::Duplicated);
         }
         if sequence <= self.start {
             return Some(Fault::Reordered);
         }
         // What was judged was seen, or found to be lost.
-        if sequence <= self.base || self.late.len() >= LATE_MAX {
+        let is_judged = self.base_span == self.span && sequence <= self.base;
+        if is_judged || self.late.len() >= LATE_MAX {
             return Some(Fault::Duplicated);
         }
-        let place = self.late.partition_point(|other| *other < sequence);
-        self.late.insert(place, sequence);
+        self.late.insert(self.late.partition_point(|other| *other < late), late);
         Some(Fault::Reordered)
     }
 
@@ -164,7 +176,7 @@ impl Client {
     /// forgotten.
     pub(super) fn check(&mut self, book: &Book) -> Checked {
         let mut judge = Judge::new(book, self.user, &self.late);
-        judge.is_unsure = self.is_unsure;
+        (judge.span, judge.is_unsure) = (self.base_span, self.is_unsure);
         let horizon = book.horizon();
         judge.stand_at(self.base);
         let mut done = None;
@@ -190,12 +202,15 @@ impl Client {
         if !is_waiting {
             judge.pass(self.position.min(horizon));
         }
-        let (base, is_unsure, checked) = (judge.at, judge.is_unsure, judge.checked);
-        (self.base, self.is_unsure) = (base, is_unsure);
+        let Judge { at, span, is_unsure, checked, .. } = judge;
+        (self.base, self.base_span, self.is_unsure) = (at, span, is_unsure);
+        if self.base_span == self.span {
+            self.back_to = u64::MAX;
+        }
         if let Some(mark) = done {
             self.trail.forget(mark.bytes, mark.cursor);
         }
-        self.late.retain(|sequence| *sequence > base);
+        self.late.retain(|late| *late > (span, at));
         if self.late.is_empty() {
             self.late = Vec::new();
         }
@@ -220,7 +235,9 @@ impl Client {
 struct Judge<'a> {
     book: &'a Book,
     user: u32,
-    late: &'a [u64],
+    late: &'a [(u32, u64)],
+    /// The number of the span that it is in.
+    span: u32,
     /// All up to here is judged.
     at: u64,
     /// The first event after that.
@@ -230,8 +247,8 @@ struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    fn new(book: &'a Book, user: u32, late: &'a [u64]) -> Self {
-        Self { book, user, late, at: 0, next: 0, is_unsure: false, checked: Checked::default() }
+    fn new(book: &'a Book, user: u32, late: &'a [(u32, u64)]) -> Self {
+        Self { book, user, late, span: 0, at: 0, next: 0, is_unsure: false, checked: Checked::default() }
     }
 
     fn stand_at(&mut self, sequence: u64) {
@@ -243,6 +260,7 @@ impl<'a> Judge<'a> {
     fn jump(&mut self, passed: u64, from: u64) {
         self.pass(passed);
         self.is_unsure |= self.book.is_dark(passed, from);
+        self.span += 1;
         self.stand_at(from);
     }
 
@@ -253,7 +271,7 @@ impl<'a> Judge<'a> {
             if this > sequence {
                 break;
             }
-            let came_late = !self.late.is_empty() && self.late.binary_search(&this).is_ok();
+            let came_late = !self.late.is_empty() && self.late.binary_search(&(self.span, this)).is_ok();
             self.judge(event.is_for(self.user), came_late);
         }
         self.at = self.at.max(sequence);

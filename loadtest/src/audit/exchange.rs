@@ -59,6 +59,6 @@ pub struct RealmUpdate {
     pub key: RealmKey,
     /// Events that some worker learned.
     pub facts: Vec<Fact>,
-    /// All clients have passed this place, and all events up to it that any of them saw are told.
+    /// All clients had passed this place a round ago, and all events up to it that any of them saw are told.
     pub horizon: Sequence,
 }

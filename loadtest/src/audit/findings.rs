@@ -39,6 +39,14 @@ pub enum Fault {
     ForgeryTaken,
     /// A membership change was acknowledged, and did not hold at the sequence named.
     NotInForce,
+    /// A client was sent something that can't be read, or that does not belong where it came.
+    Unreadable,
+    /// A write had no answer when all else had settled.
+    Unanswered,
+    /// A client was in no session when the run was over.
+    Away,
+    /// A client was told something else of a user's presence than what holds, when all else had settled.
+    PresenceWrong,
 }
 
 /// One finding: who, where, what, when.
@@ -92,7 +100,7 @@ pub struct Findings {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::Lost,
         Self::Duplicated,
         Self::Reordered,
@@ -105,6 +113,10 @@ impl Fault {
         Self::ResetWithoutCause,
         Self::ForgeryTaken,
         Self::NotInForce,
+        Self::Unreadable,
+        Self::Unanswered,
+        Self::Away,
+        Self::PresenceWrong,
     ];
 
     /// Its name in results and expectations.
@@ -123,6 +135,10 @@ impl Fault {
             Self::ResetWithoutCause => "reset_without_cause",
             Self::ForgeryTaken => "forgery_taken",
             Self::NotInForce => "not_in_force",
+            Self::Unreadable => "unreadable",
+            Self::Unanswered => "unanswered",
+            Self::Away => "away",
+            Self::PresenceWrong => "presence_wrong",
         }
     }
 
@@ -142,6 +158,10 @@ impl Fault {
             Self::ResetWithoutCause => "a client was reset, and the run knows no reason",
             Self::ForgeryTaken => "a forged position was taken for good",
             Self::NotInForce => "a membership change was acknowledged, and did not hold",
+            Self::Unreadable => "a client was sent what can't be read, or does not belong there",
+            Self::Unanswered => "a write had no answer when all else had settled",
+            Self::Away => "a client was in no session when the run was over",
+            Self::PresenceWrong => "a client was told another presence of a user than holds",
         }
     }
 }
@@ -187,7 +207,7 @@ impl Findings {
     }
 
     /// Notes one.
-    pub(super) fn note(&mut self, offender: Offender) {
+    pub fn note(&mut self, offender: Offender) {
         *self.faults.entry(offender.fault).or_default() += 1;
         if self.first.len() < FIRST_MAX {
             self.first.push(offender);

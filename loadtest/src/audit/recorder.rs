@@ -42,8 +42,6 @@ struct Realm {
     /// Events that the coordinator was not told of.
     fresh: Vec<Fact>,
     acks: Vec<Ack>,
-    /// The horizon before this one: what lies below is forgotten once all clients are checked.
-    horizon_before: u64,
     /// Its log was set back: nothing about it is certain any more.
     is_set_back: bool,
 }
@@ -202,6 +200,16 @@ impl Recorder {
         }
     }
 
+    /// The client was sent something that can't be read, or that does not belong where it came.
+    pub fn unreadable(&mut self, client: u32, what: &str) {
+        self.note_here(Fault::Unreadable, client, what);
+    }
+
+    /// The run is over, and the client is in no session.
+    pub fn away(&mut self, client: u32, what: &str) {
+        self.note_here(Fault::Away, client, what);
+    }
+
     /// A send of the client's user was acknowledged to it.
     pub fn sent(&mut self, client: u32, send_id: &SendId, message_id: MessageId, sequence: Sequence) {
         let at_ms = self.now_ms;
@@ -270,7 +278,6 @@ impl Recorder {
                 let (_, found) = realm.book.tell(fact.clone());
                 conflicts.extend(found);
             }
-            realm.horizon_before = realm.book.horizon();
             let refuted = realm.book.stamp(news.horizon.0);
             self.note_conflicts(conflicts);
             refuted.iter().for_each(|(sequence, claim)| self.note_refuted(*sequence, claim));
@@ -392,13 +399,13 @@ impl Recorder {
         checked.work
     }
 
-    /// All clients are checked up to the horizon: what lies before the one before it is needed no more. One
-    /// round of it is kept for clients that join a little behind the others.
+    /// All clients are checked up to the horizon: what lies before it, and before those that are behind it, is
+    /// needed no more.
     fn forget(&mut self) {
-        let mut lowest: Vec<u64> = self.realms.iter().map(|realm| realm.horizon_before).collect();
+        let mut lowest: Vec<u64> = self.realms.iter().map(|realm| realm.book.horizon()).collect();
         for client in self.clients.iter().filter(|client| client.holds_up(self.now_ms).is_some()) {
             let lowest = &mut lowest[usize::from(client.realm)];
-            *lowest = (*lowest).min(client.base());
+            *lowest = (*lowest).min(client.needs_after());
         }
         let realms = self.realms.iter_mut().zip(lowest);
         let conflicts: Vec<_> = realms.flat_map(|(realm, lowest)| realm.book.forget(lowest)).collect();
@@ -467,6 +474,12 @@ impl Recorder {
         realm.book.fact(sequence).map_or_else(|| "an event forgotten or unreadable".into(), Fact::to_string)
     }
 
+    /// Notes a fault of no event: it is at the place where the client is.
+    fn note_here(&mut self, fault: Fault, client: u32, what: &str) {
+        let at = self.clients.get(client as usize).map_or(0, Client::position);
+        self.note(fault, client, Sequence(at), what.into());
+    }
+
     fn note(&mut self, fault: Fault, client: u32, sequence: Sequence, what: String) {
         let Some(state) = self.clients.get(client as usize) else { return };
         self.findings.note(Offender {
@@ -484,13 +497,7 @@ impl Recorder {
 
 impl Realm {
     fn new(setup: &RealmSetup) -> Self {
-        Self {
-            book: Book::new(setup),
-            fresh: Vec::new(),
-            acks: Vec::new(),
-            horizon_before: setup.head.sequence.0,
-            is_set_back: false,
-        }
+        Self { book: Book::new(setup), fresh: Vec::new(), acks: Vec::new(), is_set_back: false }
     }
 }
 

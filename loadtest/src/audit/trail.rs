@@ -53,9 +53,12 @@ impl Trail {
         Steps { bytes: &self.bytes, at: 0, cursor: self.anchor }
     }
 
-    /// Whether this event is on it.
+    /// Whether this event is in the last span of it.
     pub(super) fn contains(&self, sequence: u64) -> bool {
-        self.steps().any(|(step, _)| step == Step::Seen(sequence))
+        self.steps().fold(false, |found, (step, _)| match step {
+            Step::Seen(seen) => found || seen == sequence,
+            Step::Jumped { .. } => false,
+        })
     }
 
     /// Takes away the first `bytes`, which end at a step that leads to `cursor`.

@@ -36,6 +36,9 @@ struct Realm {
     acknowledged: Ranges,
     newest: u64,
     horizon: u64,
+    /// How far all clients were in the last round: the next horizon. So late, because a client may join a
+    /// little behind the others, at a slower node, and see what is there for it alone.
+    passed_before: u64,
     /// How far each worker's clients are.
     passed: HashMap<u16, Option<u64>>,
     /// Answers above the horizon.
@@ -132,6 +135,7 @@ impl Realm {
             acknowledged: Ranges::default(),
             newest: head,
             horizon: head,
+            passed_before: head,
             passed: HashMap::new(),
             waiting: Vec::new(),
             acks: Vec::new(),
@@ -202,9 +206,13 @@ impl Realm {
     fn update(&mut self, key: RealmKey, findings: &mut Findings) -> RealmUpdate {
         let horizon_before = self.horizon;
         let passed = self.passed.values().flatten().min().copied();
-        let passed =
-            passed.map_or(horizon_before, |passed| if passed == u64::MAX { self.newest } else { passed });
-        self.horizon = horizon_before.max(passed);
+        let horizon = match passed {
+            // All have closed: nobody joins any more.
+            Some(u64::MAX) => self.newest,
+            Some(passed) => passed.min(std::mem::replace(&mut self.passed_before, passed)),
+            None => self.passed_before,
+        };
+        self.horizon = horizon.max(horizon_before);
         let horizon = self.horizon;
         for ack in self.waiting.extract_if(.., |ack| ack.sequence.0 <= horizon) {
             let what = match self.facts.get(&ack.sequence.0) {

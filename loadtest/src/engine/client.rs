@@ -6,6 +6,7 @@ use mio::net::TcpStream;
 use squall_protocol::client_message::Status;
 use squall_protocol::{Codec, Position, Sequence};
 
+use super::ending::Ending;
 use super::incoming::Incoming;
 use super::outbox::Outbox;
 use super::plan::ClientPlan;
@@ -27,6 +28,8 @@ pub(crate) struct Client {
     /// Its hello named a position; `forged` one that never was, which a reset has yet to answer.
     pub(crate) has_resumed: bool,
     pub(crate) has_forged: bool,
+    /// How its last connection ended.
+    pub(crate) last_ending: Option<Ending>,
     /// Its last session was ended for reading too slowly.
     pub(crate) was_slow: bool,
     /// It was welcomed at least once.
@@ -96,6 +99,7 @@ impl Client {
             is_ready: false,
             has_resumed: false,
             has_forged: false,
+            last_ending: None,
             was_slow: false,
             was_open: false,
             failures: 0,

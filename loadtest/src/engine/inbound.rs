@@ -87,8 +87,8 @@ impl Engine {
         });
         if self.clients[index as usize].generation == generation {
             self.clients[index as usize].incoming = incoming;
-            if fed.is_err() {
-                self.tally.malformed += 1;
+            if let Err(fault) = fed {
+                self.handle_malformed(index, &format!("no frames: {fault}"));
                 self.end(index, Ending::Unreadable, now);
             }
         }
@@ -101,7 +101,7 @@ impl Engine {
                 self.handle_payload(index, codec, payload, now);
             }
             (Message::Text(_) | Message::Binary(_), _) => {
-                self.tally.malformed += 1;
+                self.handle_malformed(index, "a frame of the other subprotocol's kind");
                 self.end(index, Ending::Unreadable, now);
             }
             (Message::Ping(payload), _) => self.write_pong(index, payload, now),
@@ -132,7 +132,7 @@ impl Engine {
             Glance::Event { .. } | Glance::Ping | Glance::Presence { .. } | Glance::Other => {
                 match codec.decode_server(payload) {
                     Ok(message) => self.handle_decoded(index, message, (codec, payload), now),
-                    Err(_) => self.tally.malformed += 1,
+                    Err(error) => self.handle_malformed(index, &error.to_string()),
                 }
             }
         }
@@ -150,8 +150,8 @@ impl Engine {
             ServerMessage::Welcome(welcome) if !is_open => self.handle_welcome(index, &welcome, now),
             ServerMessage::Error { code, .. } => self.handle_error(index, code, now),
             // Nothing else is said before the welcome, and that only once.
-            ServerMessage::Welcome(_) => self.tally.malformed += 1,
-            _ if !is_open => self.tally.malformed += 1,
+            ServerMessage::Welcome(_) => self.handle_malformed(index, "a second welcome"),
+            _ if !is_open => self.handle_malformed(index, "a message before the welcome"),
             ServerMessage::Event { sequence, mark, .. } => {
                 self.handle_event(index, (sequence, mark), (codec, payload), now);
             }
@@ -202,7 +202,7 @@ impl Engine {
         let user = &self.world.users[client.user as usize];
         let realm = &self.world.realms[usize::from(user.realm)];
         if (welcome.user_id, welcome.realm_id) != (user.user_id, realm.realm_id) {
-            self.tally.malformed += 1;
+            self.handle_malformed(index, "the welcome of another user");
             return self.end(index, Ending::Unreadable, now);
         }
         self.measures.welcomed.record(now.since(client.began_at));
@@ -369,6 +369,11 @@ impl Engine {
             self.say(index, &ClientMessage::PresenceRequest {}, now);
         }
         follows
+    }
+
+    fn handle_malformed(&mut self, index: u32, what: &str) {
+        self.tally.malformed += 1;
+        self.recorder.unreadable(index, what);
     }
 
     fn handle_error(&mut self, index: u32, code: ErrorCode, now: Moment) {

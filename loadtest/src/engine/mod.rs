@@ -42,12 +42,14 @@ use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
 use squall_protocol::client_message::Scope;
+use squall_protocol::{SendId, UserId};
 
-use crate::audit::Recorder;
+use crate::audit::{RealmKey, Recorder};
 use crate::moment::Moment;
 
 use alarm::Alarm;
 use client::{Client, Phase};
+use content::Origin;
 use outgoing::Masks;
 use play::Play;
 use presence::Presence;
@@ -199,9 +201,32 @@ impl Engine {
         }
     }
 
-    /// Says goodbye everywhere and opens nothing any more.
+    /// Writes without an answer: the realm, the user and the send id of the first ones.
+    #[must_use]
+    pub fn unanswered(&self) -> Vec<(RealmKey, UserId, SendId)> {
+        let writes = self.clients.iter().flat_map(|client| {
+            let user = &self.world.users[client.user as usize];
+            let key = self.world.realms[usize::from(user.realm)].key;
+            let writes = client.outbox.iter().flat_map(|outbox| outbox.iter());
+            writes.filter_map(move |write| {
+                let origin = Origin { worker: self.plan.worker, number: write.number };
+                Some((key, user.user_id, origin.send_id(&self.plan.tag)?))
+            })
+        });
+        writes.take(UNANSWERED_NAMED_MAX).collect()
+    }
+
+    /// Says goodbye everywhere and opens nothing any more. What is due to clients that are not here is known
+    /// no more: they are told to the audit as away.
     pub fn close(&mut self) {
         let now = Moment::now();
+        for (client, index) in self.clients[..self.unopened].iter().zip(0..) {
+            if !client.is_open() {
+                let ending = client.last_ending.map_or("its connect is under way".into(), Ending::name);
+                self.recorder.away(index, &format!("in no session when the run was over: {ending}"));
+            }
+        }
+        self.recorder.close();
         self.quiet();
         self.stage = Stage::Over;
         self.ramp = None;
@@ -401,6 +426,8 @@ const CONNECTING_MAX: usize = 1_024;
 /// The window of first-seen events.
 const SEEN_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
+/// The first ones, for a report.
+const UNANSWERED_NAMED_MAX: usize = 100;
 /// However little is due.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 /// Until a welcome tells it.

@@ -164,6 +164,7 @@ impl Engine {
     fn let_go(&mut self, index: u32, ending: Ending, now: Moment) -> Option<mio::net::TcpStream> {
         let client = &mut self.clients[index as usize];
         *self.tally.endings.entry(ending).or_default() += 1;
+        client.last_ending = Some(ending);
         self.connecting -= usize::from(client.phase == Phase::Connecting);
         if client.is_open() {
             self.recorder.disconnected(index);

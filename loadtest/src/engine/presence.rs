@@ -54,11 +54,12 @@ impl Presence {
     }
 }
 
-/// How many users a watcher's roll has wrong, of those who are there. Who is not there may still be told to
-/// be: a disconnect is told only after a grace.
-pub(crate) fn wrong_in(told: &Roll, there: &Roll) -> usize {
+/// Whom a watcher's roll has wrong, of those who are there, with what it was told and what holds. Who is not
+/// there may still be told to be: a disconnect is told only after a grace.
+pub(crate) fn wrong_in(told: &Roll, there: &Roll) -> Vec<(UserId, Option<Status>, Status)> {
     let told: BTreeMap<_, _> = told.users.iter().copied().collect();
-    there.users.iter().filter(|(user, status)| told.get(user) != Some(status)).count()
+    let pairs = there.users.iter().map(|(user, status)| (*user, told.get(user).copied(), *status));
+    pairs.filter(|(_, told, status)| *told != Some(*status)).collect()
 }
 
 #[cfg(test)]
@@ -99,8 +100,9 @@ mod tests {
     #[test]
     fn wrong_is_whoever_is_there_and_told_otherwise() {
         let there = roll(&[(1, Status::Active), (2, Status::Idle), (3, Status::Active)]);
-        assert_eq!(wrong_in(&there, &there), 0);
+        assert_eq!(wrong_in(&there, &there), []);
         let told = roll(&[(1, Status::Active), (2, Status::Active), (9, Status::Idle)]);
-        assert_eq!(wrong_in(&told, &there), 2);
+        let wrong = [(UserId(2), Some(Status::Active), Status::Idle), (UserId(3), None, Status::Active)];
+        assert_eq!(wrong_in(&told, &there), wrong);
     }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use squall_protocol::{SendId, UserId};
 
-use crate::audit::{Facts, Findings, Update};
+use crate::audit::{Facts, Findings, RealmKey, Update};
 use crate::engine::{Measures, Plan, Roll, Tally};
 use crate::moment::Moment;
 
@@ -54,6 +55,8 @@ pub(crate) struct Gathered {
     pub(crate) facts: Facts,
     /// Deliveries that clients still wait for, as far as is known.
     pub(crate) outstanding: u64,
+    /// The first writes that have no answer: the realm, the user, the send id.
+    pub(crate) unanswered: Vec<(RealmKey, UserId, SendId)>,
     /// Its counts of now.
     pub(crate) tally: Tally,
     /// Who is there by the watchers of presence.

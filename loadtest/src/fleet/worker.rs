@@ -126,9 +126,9 @@ impl Worker {
                 self.is_checking = true;
             }
             ToWorker::Close => {
-                self.engine.recorder().close();
-                self.gather();
+                // What is told last is told of sessions that are still open.
                 self.engine.close();
+                self.gather();
             }
             ToWorker::Finish => self.is_finishing = true,
         }
@@ -137,10 +137,10 @@ impl Worker {
 
     fn gather(&mut self) {
         let (told, there) = self.engine.rolls();
-        let tally = self.engine.tally();
+        let (tally, unanswered) = (self.engine.tally(), self.engine.unanswered());
         let recorder = self.engine.recorder();
         let outstanding = recorder.outstanding();
-        let gathered = Gathered { facts: recorder.facts(), outstanding, tally, told, there };
+        let gathered = Gathered { facts: recorder.facts(), outstanding, unanswered, tally, told, there };
         self.say(&FromWorker::Gathered(Box::new(gathered)));
     }
 

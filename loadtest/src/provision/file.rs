@@ -184,7 +184,7 @@ mod tests {
     fn zuliprc_files_are_read_alone_or_from_a_directory() {
         let text = "[api]\nemail=a@x\nkey = k=\nsite=http://127.0.0.1:8470\n";
         let user = FileUser { email: "a@x".into(), api_key: "k=".into(), realm_id: None };
-        assert_eq!(file(text).unwrap(), [user.clone()]);
+        assert_eq!(file(text).unwrap(), std::slice::from_ref(&user));
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("ada.zuliprc"), text).unwrap();
         fs::write(dir.path().join("other.txt"), "nothing").unwrap();

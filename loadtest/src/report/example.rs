@@ -68,6 +68,7 @@ pub(crate) fn example() -> RunResult {
             acknowledged: 900,
             ..Findings::default()
         },
+        notes: Vec::new(),
         expectations: Vec::new(),
     }
 }

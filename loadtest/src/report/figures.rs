@@ -75,7 +75,6 @@ pub const COUNTS: &[(&str, &str)] = &[
     ("malformed", "messages that could not be read, or did not belong where they came"),
     ("unasked_answers", "answers to writes that nobody made"),
     ("gone", "clients that stay away for good"),
-    ("unanswered", "writes without an answer at the end"),
 ];
 
 type Part = fn(&Latency) -> &Summary;

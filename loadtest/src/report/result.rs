@@ -57,6 +57,9 @@ pub struct RunResult {
     pub tool: Tool,
     /// What the audit found.
     pub audit: Findings,
+    /// What a reader should know besides.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// What became of each `--expect`.
     pub expectations: Vec<Outcome>,
 }

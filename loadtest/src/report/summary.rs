@@ -194,6 +194,9 @@ impl Summary<'_> {
                 &format!("{} realms not audited to the end: their logs were set back", audit.realms_set_back),
             )?;
         }
+        for note in &self.0.notes {
+            line(f, "", note)?;
+        }
         for offender in &audit.first {
             writeln!(f, "  {offender}")?;
         }

@@ -6,16 +6,17 @@ mod planning;
 mod rounds;
 mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
+use squall_protocol::{SendId, Sequence};
 
 use crate::audit::{Findings, HistoryCheck, RealmKey};
-use crate::engine::{RealmPlan, Tag, TargetPlan};
+use crate::engine::{RealmPlan, Tag, Tally, TargetPlan};
 use crate::fleet::{Fleet, FromWorker, Limits, ToWorker};
 use crate::moment::Moment;
 use crate::provision::{self, Http, Realm};
@@ -62,6 +63,8 @@ struct Run<'a> {
     checked: u64,
     /// Of the workers that are done.
     findings: Vec<Findings>,
+    /// What the reader of the result should know.
+    notes: Vec<String>,
 }
 
 /// Runs a scenario to its end; `show` is told now and then how far it is.
@@ -73,13 +76,14 @@ pub fn run(scenario: &Scenario, options: &Options<'_>, show: &mut dyn FnMut(Prog
     let fleet = Fleet::start(options.program, workers)?;
     let realms = stand(scenario, options, &places, show)?;
     ensure!(!realms.is_empty(), "there is no realm to run in");
+    ensure!(realms.len() <= REALMS_MAX, "{} realms in one run, and {REALMS_MAX} are the most", realms.len());
     let mut run = Run::new(scenario, options, show, places, realms, fleet)?;
     run.open()?;
     run.play()?;
-    let unsettled = run.settle()?;
-    run.read_history()?;
+    let settled = run.settle()?;
+    run.read_history();
     run.close()?;
-    Ok(run.result(&unsettled, started_at_ms))
+    Ok(run.result(settled, started_at_ms))
 }
 
 /// Makes the realms, or finds out about those of the users file.
@@ -152,6 +156,7 @@ impl<'a> Run<'a> {
             checked: 0,
             fleet,
             findings: Vec::new(),
+            notes: Vec::new(),
         })
     }
 
@@ -187,8 +192,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Waits for what is under way, and says what was missing in the end.
-    fn settle(&mut self) -> Result<Unsettled> {
+    /// Waits for what is under way, and says what was counted in the end.
+    fn settle(&mut self) -> Result<Tally> {
         self.fleet.tell_all(&ToWorker::Quiet)?;
         let end = Moment::now() + self.scenario.run.settle.0;
         self.begin(Phase::Settling, Moment::now(), end);
@@ -196,7 +201,7 @@ impl<'a> Run<'a> {
             self.round(&ToWorker::Gather)?;
             let unsettled = self.rounds.unsettled();
             if unsettled == Unsettled::default() || Moment::now() > end {
-                return Ok(unsettled);
+                return Ok(self.rounds.tally());
             }
             // Not cut short by an interruption: what was begun shall be judged.
             let pause = Moment::now() + LOOK_EVERY;
@@ -206,30 +211,48 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Reads the messages back by HTTP.
-    fn read_history(&mut self) -> Result<()> {
+    /// Reads the messages back by HTTP: what was acknowledged is there, and of what was never answered it is
+    /// said whether it is. A history that can't be read leaves the audit without this witness.
+    fn read_history(&mut self) {
         let http = Http::new();
         self.begin(Phase::Checking, Moment::now(), Moment::now());
+        let mut stored = HashMap::new();
         for realm in std::mem::take(&mut self.realms) {
-            let apis = &self.places[usize::from(realm.target)].apis;
-            let key = RealmKey { target: realm.target, realm_id: realm.realm_id };
-            let mut stored: BTreeSet<_> = provision::read_streams(&http, apis, &realm)
-                .context("reading the history")?
-                .into_iter()
-                .collect();
-            let places: BTreeSet<u64> = stored.iter().map(|message| message.sequence.0).collect();
-            let senders = self.rounds.senders_beside(key, &|place| places.contains(&place));
-            stored.extend(
-                provision::read_direct(&http, apis, &realm, &senders).context("reading the history")?,
-            );
-            let mut history = HistoryCheck::new();
-            for message in stored {
-                history.stored(message.sequence, message.message_id, message.sender_id, &message.send_id);
+            if let Err(error) = self.read_realm(&http, &realm, &mut stored) {
+                self.notes
+                    .push(format!("the history of realm {} could not be read: {error:#}", realm.realm_id));
+                // The next one of this server would be no better.
+                break;
             }
-            self.rounds.check_history(key, &history);
             self.checked += 1;
             self.look();
         }
+        self.rounds.note_unsettled(&stored, Moment::now().since(self.began).as_millis() as u64);
+    }
+
+    fn read_realm(
+        &mut self,
+        http: &Http,
+        realm: &Realm,
+        places_of_sends: &mut HashMap<SendId, Sequence>,
+    ) -> Result<()> {
+        let apis = &self.places[usize::from(realm.target)].apis;
+        let key = RealmKey { target: realm.target, realm_id: realm.realm_id };
+        let mut stored = provision::read_streams(http, apis, realm)?;
+        let places: BTreeSet<u64> = stored.iter().map(|message| message.sequence.0).collect();
+        let unanswered = self.rounds.unanswered(key);
+        let mut senders = self.rounds.senders_beside(key, &|place| places.contains(&place));
+        senders.extend(unanswered.iter().map(|(_, user, _)| user));
+        senders.sort_unstable();
+        stored.extend(provision::read_direct(http, apis, realm, &senders)?);
+        let mut history = HistoryCheck::new();
+        for message in stored {
+            if unanswered.iter().any(|(_, _, id)| *id == message.send_id) {
+                places_of_sends.insert(message.send_id.clone(), message.sequence);
+            }
+            history.stored(message.sequence, message.message_id, message.sender_id, &message.send_id);
+        }
+        self.rounds.check_history(key, &history);
         Ok(())
     }
 
@@ -279,7 +302,8 @@ impl<'a> Run<'a> {
     /// Hears one message, if it comes before `end` and soon.
     fn hear(&mut self, end: Moment) -> Result<()> {
         if self.next_look <= Moment::now() {
-            self.next_look = Moment::now() + self.scenario.run.report_every.0;
+            let every = self.scenario.run.report_every.0;
+            self.next_look = self.next_look.max(Moment::now() - every) + every;
             self.look();
         }
         let wait = end.since(Moment::now()).min(LOOK_EVERY);
@@ -312,7 +336,8 @@ impl<'a> Run<'a> {
             Phase::Making => (0, 0),
             Phase::Opening => (self.watch.tally().open, self.scenario.clients.sockets.into()),
             Phase::Holding | Phase::Settling => {
-                (now.min(end).since(start).as_secs(), end.since(start).as_secs())
+                let seconds = |end: Moment| end.since(start).as_secs_f64().round() as u64;
+                (seconds(now.min(end)), seconds(end))
             }
             Phase::Checking => (self.checked, self.scenario.realm_count()),
         };
@@ -326,10 +351,9 @@ impl<'a> Run<'a> {
     }
 
     /// What the run showed.
-    fn result(self, unsettled: &Unsettled, started_at_ms: u64) -> RunResult {
+    fn result(self, tally: Tally, started_at_ms: u64) -> RunResult {
         let ended = if self.is_interrupted() { Ended::Interrupted } else { Ended::Complete };
-        let Self { scenario, options, rounds, watch, findings, began, .. } = self;
-        let tally = rounds.tally();
+        let Self { scenario, options, rounds, watch, findings, began, notes, .. } = self;
         let (held_s, sends_per_s, deliveries_per_s) = watch.rates();
         RunResult {
             format: RESULT_FORMAT,
@@ -344,7 +368,7 @@ impl<'a> Run<'a> {
             sockets: watch.sockets(scenario.clients.sockets.into()),
             sends_per_s,
             deliveries_per_s,
-            counts: watch::counts(&tally, unsettled),
+            counts: watch::counts(&tally),
             endings: tally.endings.iter().map(|(ending, count)| (ending.name(), *count)).collect(),
             refusals: tally.refusals,
             resets: tally.resets,
@@ -352,11 +376,14 @@ impl<'a> Run<'a> {
             series: watch.points(),
             tool: watch.tool(),
             audit: rounds.finish(findings),
+            notes,
             expectations: Vec::new(),
         }
     }
 }
 
+/// They are numbered in 16 bits.
+const REALMS_MAX: usize = u16::MAX as usize;
 /// From a command to the moment all workers begin.
 const START_IN: Duration = Duration::from_millis(200);
 /// How often it is looked whether a phase is over, or the user wants an end.

@@ -3,7 +3,7 @@
 use crate::engine::{ClientPlan, Load, Plan, RealmPlan, Tag, TargetPlan, UserPlan};
 use crate::moment::Moment;
 use crate::provision::{Realm, Sizes};
-use crate::scenario::{Scenario, Share};
+use crate::scenario::{Arrivals, Scenario, Share};
 
 /// What makes a run this one.
 #[derive(Debug, Clone)]
@@ -124,7 +124,7 @@ fn load(scenario: &Scenario, part: f64, senders_part: f64) -> Load {
     let (traffic, disturbance, presence) = (&scenario.traffic, &scenario.disturbance, &scenario.presence);
     Load {
         sends_per_s: traffic.send_rate.hertz() * senders_part,
-        is_even: false,
+        is_even: traffic.arrivals == Arrivals::Even,
         direct: traffic.direct.fraction(),
         resend: traffic.resend.fraction(),
         churn_per_s: traffic.churn.hertz() * part,

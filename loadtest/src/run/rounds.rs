@@ -1,10 +1,12 @@
 //! The audit's rounds: every worker tells what it learned, all are told what all learned together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use squall_protocol::UserId;
+use squall_protocol::{SendId, Sequence, UserId};
 
-use crate::audit::{ACKS_KEPT_MAX, Facts, Findings, HistoryCheck, RealmKey, RealmSetup, Truth, Update};
+use crate::audit::{
+    ACKS_KEPT_MAX, Facts, Fault, Findings, HistoryCheck, Offender, RealmKey, RealmSetup, Truth, Update,
+};
 use crate::engine::{Roll, Tally, wrong_in};
 use crate::fleet::Gathered;
 
@@ -18,6 +20,8 @@ pub(crate) struct Rounds {
     /// Who sent what was acknowledged, by its place.
     senders: BTreeMap<RealmKey, BTreeMap<u64, UserId>>,
     senders_kept: usize,
+    /// What is found beside the audit of events.
+    found: Findings,
 }
 
 /// What a worker said, without the facts.
@@ -25,10 +29,14 @@ pub(crate) struct Rounds {
 struct Latest {
     outstanding: u64,
     tally: Tally,
+    unanswered: Vec<Write>,
     told: Vec<Roll>,
     there: Vec<Roll>,
     had_news: bool,
 }
+
+/// A write without an answer: the realm, the user, the send id.
+pub(crate) type Write = (RealmKey, UserId, SendId);
 
 /// What there is to wait for before a run is over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,6 +61,7 @@ impl Rounds {
             latest: vec![Latest::default(); workers],
             senders: BTreeMap::new(),
             senders_kept: 0,
+            found: Findings::default(),
         }
     }
 
@@ -68,9 +77,9 @@ impl Rounds {
 
     /// Takes a worker's answer; the update for all, if it was the last one.
     pub(crate) fn take(&mut self, worker: usize, gathered: Gathered) -> Option<Update> {
-        let Gathered { facts, outstanding, tally, told, there } = gathered;
+        let Gathered { facts, outstanding, unanswered, tally, told, there } = gathered;
         let had_news = facts.realms.iter().any(|realm| !(realm.learned.is_empty() && realm.acks.is_empty()));
-        self.latest[worker] = Latest { outstanding, tally, told, there, had_news };
+        self.latest[worker] = Latest { outstanding, tally, unanswered, told, there, had_news };
         self.note_senders(&facts);
         self.truth.merge(worker as u16, facts);
         let before = self.waiting.len();
@@ -106,27 +115,69 @@ impl Rounds {
             sum.outstanding += latest.outstanding;
             sum.news |= latest.had_news;
         }
-        sum.presence_wrong = self.presence_wrong();
+        sum.presence_wrong = self.presence_wrong().len() as u64;
         sum
     }
 
-    /// Users whom any watcher has wrong, over all watchers.
-    fn presence_wrong(&self) -> u64 {
-        let mut there: BTreeMap<(u16, u64), Roll> = BTreeMap::new();
+    /// Whom any watcher has wrong, one for each watcher: the realm, the user, and what is wrong.
+    fn presence_wrong(&self) -> Vec<(RealmKey, UserId, String)> {
+        let mut there: BTreeMap<RealmKey, Roll> = BTreeMap::new();
         for roll in self.latest.iter().flat_map(|latest| &latest.there) {
-            let all = there.entry((roll.target, roll.realm_id.0)).or_insert_with(|| Roll {
-                target: roll.target,
-                realm_id: roll.realm_id,
-                users: Vec::new(),
-            });
+            let empty = || Roll { users: Vec::new(), ..*roll };
             // A user's clients are all in one worker: nobody is in two rolls.
-            all.users.extend(&roll.users);
+            there.entry(key(roll)).or_insert_with(empty).users.extend(&roll.users);
         }
-        let told = self.latest.iter().flat_map(|latest| &latest.told);
-        let wrong = told.map(|told| {
-            there.get(&(told.target, told.realm_id.0)).map_or(0, |there| wrong_in(told, there) as u64)
-        });
-        wrong.sum()
+        let mut wrong = Vec::new();
+        for roll in self.latest.iter().flat_map(|latest| &latest.told) {
+            let found = there.get(&key(roll)).map(|there| wrong_in(roll, there));
+            wrong.extend(found.into_iter().flatten().map(|(user, told, status)| {
+                let told = told.map_or("offline".into(), |told| format!("{told:?}").to_lowercase());
+                let what = format!("told to be {told}, and is {}", format!("{status:?}").to_lowercase());
+                (key(roll), user, what)
+            }));
+        }
+        wrong
+    }
+
+    /// The first writes in a realm that have no answer.
+    pub(crate) fn unanswered(&self, key: RealmKey) -> Vec<Write> {
+        let all = self.latest.iter().flat_map(|latest| &latest.unanswered);
+        all.filter(|(other, ..)| *other == key).cloned().collect()
+    }
+
+    /// Takes down as faults what had not settled in the last round. `stored` says which of the unanswered writes
+    /// the history has after all.
+    pub(crate) fn note_unsettled(&mut self, stored: &HashMap<SendId, Sequence>, at_ms: u64) {
+        let unsettled = self.unsettled();
+        let fault = |fault, realm, user, sequence, what| Offender {
+            at_ms,
+            fault,
+            worker: None,
+            client: None,
+            realm,
+            user: Some(user),
+            sequence,
+            what,
+        };
+        let writes = self.latest.iter().flat_map(|latest| &latest.unanswered);
+        let mut faults: Vec<_> = writes
+            .map(|(realm, user, id)| {
+                let place = stored.get(id).copied();
+                let where_to = if place.is_some() { "stored all the same" } else { "not in the history" };
+                let what = format!("no answer to {id}: {where_to}");
+                fault(Fault::Unanswered, *realm, *user, place.unwrap_or_default(), what)
+            })
+            .collect();
+        // Each is counted, and the first are named.
+        let unnamed = unsettled.unanswered.saturating_sub(faults.len() as u64);
+        let wrong = self.presence_wrong().into_iter();
+        faults.extend(
+            wrong.map(|(realm, user, what)| fault(Fault::PresenceWrong, realm, user, Sequence::ZERO, what)),
+        );
+        faults.into_iter().for_each(|offender| self.found.note(offender));
+        if unnamed > 0 {
+            *self.found.faults.entry(Fault::Unanswered).or_default() += unnamed;
+        }
     }
 
     /// Who sent what was acknowledged in a realm and is not at these places of its log.
@@ -147,15 +198,20 @@ impl Rounds {
     /// What was found by all together.
     pub(crate) fn finish(self, workers: Vec<Findings>) -> Findings {
         let mut findings = self.truth.finish();
+        findings.merge(self.found);
         workers.into_iter().for_each(|found| findings.merge(found));
         findings
     }
 }
 
+fn key(roll: &Roll) -> RealmKey {
+    RealmKey { target: roll.target, realm_id: roll.realm_id }
+}
+
 #[cfg(test)]
 mod tests {
     use squall_protocol::client_message::Status;
-    use squall_protocol::{Epoch, MessageId, Position, RealmId, Sequence};
+    use squall_protocol::{Epoch, MessageId, Position, RealmId};
 
     use super::*;
     use crate::audit::{Ack, RealmFacts};
@@ -174,7 +230,14 @@ mod tests {
 
     fn gathered(acks: Vec<Ack>, tally: Tally) -> Gathered {
         let realms = vec![RealmFacts { key: KEY, learned: vec![], acks, passed: Some(0) }];
-        Gathered { facts: Facts { realms }, outstanding: 3, tally, told: vec![], there: vec![] }
+        Gathered {
+            facts: Facts { realms },
+            outstanding: 3,
+            unanswered: vec![],
+            tally,
+            told: vec![],
+            there: vec![],
+        }
     }
 
     #[test]
@@ -212,6 +275,10 @@ mod tests {
         rounds.take(0, one);
         rounds.take(1, other);
         assert_eq!(rounds.unsettled().presence_wrong, 2, "user 2, by both watchers");
+        rounds.note_unsettled(&HashMap::new(), 5);
+        let findings = rounds.finish(vec![]);
+        assert_eq!(findings.count(Fault::PresenceWrong), 2);
+        assert_eq!(findings.first[0].what, "told to be idle, and is active");
     }
 
     #[test]
@@ -220,5 +287,20 @@ mod tests {
         rounds.take(0, gathered(vec![ack(1, 7), ack(2, 8), ack(3, 8), ack(4, 9)], Tally::default()));
         assert_eq!(rounds.senders_beside(KEY, &|place| place == 1), [UserId(8), UserId(9)]);
         assert_eq!(rounds.senders_beside(RealmKey { target: 1, ..KEY }, &|_| false), []);
+    }
+
+    #[test]
+    fn a_write_without_an_answer_is_a_fault_and_the_history_says_what_became_of_it() {
+        let mut rounds = rounds();
+        let id = |text: &str| SendId::parse(text).unwrap();
+        let mut one = gathered(vec![], Tally { unanswered: 5, ..Tally::default() });
+        one.unanswered = vec![(KEY, UserId(1), id("a")), (KEY, UserId(2), id("b"))];
+        rounds.take(0, one);
+        assert_eq!(rounds.unanswered(KEY).len(), 2);
+        rounds.note_unsettled(&HashMap::from([(id("b"), Sequence(7))]), 5);
+        let findings = rounds.finish(vec![]);
+        assert_eq!(findings.count(Fault::Unanswered), 5, "those that are not named count too");
+        let words: Vec<_> = findings.first.iter().map(|offender| offender.what.as_str()).collect();
+        assert_eq!(words, ["no answer to a: not in the history", "no answer to b: stored all the same"]);
     }
 }

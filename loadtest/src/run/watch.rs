@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::rounds::Unsettled;
 use crate::engine::{Measures, Tally};
 use crate::fleet::Progress;
 use crate::latency::{Histogram, Look, SelfWatch, Series};
@@ -239,9 +238,9 @@ impl Watch {
     }
 }
 
-/// The counts of a result: those as of the last round, when all had settled that would.
-pub(crate) fn counts(tally: &Tally, unsettled: &Unsettled) -> BTreeMap<String, u64> {
-    let counts = tally.counts().into_iter().chain([("unanswered", unsettled.unanswered)]);
+/// The counts of a result.
+pub(crate) fn counts(tally: &Tally) -> BTreeMap<String, u64> {
+    let counts = tally.counts().into_iter();
     let known = |(name, _): &(&str, u64)| COUNTS.iter().any(|(other, _)| other == name);
     counts.filter(known).map(|(name, count)| (name.to_owned(), count)).collect()
 }
@@ -261,7 +260,7 @@ mod tests {
 
     #[test]
     fn every_count_of_the_result_is_counted() {
-        let counts = counts(&Tally::default(), &Unsettled::default());
+        let counts = counts(&Tally::default());
         for (name, _) in COUNTS {
             assert!(counts.contains_key(*name), "{name}");
         }

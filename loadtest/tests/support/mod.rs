@@ -30,9 +30,24 @@ impl Gateway {
         Self { process, address, admin }
     }
 
+    /// Ends it as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill_9();
+    }
+
     /// Kills it and starts it again at the same place.
     pub(crate) fn kill_and_restart(&mut self) {
-        self.process.kill_9();
+        self.kill();
+        self.restart();
+    }
+
+    /// Waits for it to end by itself, and starts it again at the same place.
+    pub(crate) fn restart_once_ended(&mut self) {
+        self.process.wait();
+        self.restart();
+    }
+
+    fn restart(&mut self) {
         let command = command(self.process.path(), self.address.port(), self.admin.port(), &[]);
         self.process.restart(command);
     }
@@ -88,7 +103,8 @@ pub(crate) fn loadtest(target: SocketAddr, admin: SocketAddr, arguments: &[&str]
         .arg(&json)
         .output()
         .expect("the tool starts");
-    let result = std::fs::read(&json).ok().map(|bytes| serde_json::from_slice(&bytes).expect("the result is JSON"));
+    let result =
+        std::fs::read(&json).ok().map(|bytes| serde_json::from_slice(&bytes).expect("the result is JSON"));
     Ran { output, result }
 }
 

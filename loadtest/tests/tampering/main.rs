@@ -1,5 +1,10 @@
 //! A server that is tampered with, between it and the tool: each fault is caught and called by its name, and
 //! where nothing is wrong nothing is found.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "these are tests, helpers and all: what is not there has failed"
+)]
 
 mod proxy;
 #[path = "../support/mod.rs"]

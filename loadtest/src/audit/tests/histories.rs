@@ -154,7 +154,7 @@ fn come_or_go(world: &mut World, client: usize, b: usize, faults: bool) {
             world.others.push((Fault::ResetWithoutCause, Some(client), realm, head));
         }
         (true, _) => world.disconnect(client),
-        (false, false) => world.welcome(client, b as u64 % 3),
+        (false, false) => world.welcome(client, b as u64 % 40),
         (false, true) => match b % 8 {
             0 => {
                 world.expect_reset(client, Cause::Expired);
@@ -166,11 +166,12 @@ fn come_or_go(world: &mut World, client: usize, b: usize, faults: bool) {
                 world.resume(client);
                 world.reset(client);
             }
-            2 => world.welcome(client, 0),
+            2 => world.welcome(client, b as u64 / 8 % 40),
             3 => {
-                // It may be reset, and is not.
+                // It may be reset, and is not: from its first position on it may no more.
                 world.expect_reset(client, Cause::Slow);
                 world.resume(client);
+                world.tell_position(client);
             }
             _ => world.resume(client),
         },
@@ -275,7 +276,7 @@ fn found_by(workers: u16, picks: &[Pick]) -> Findings {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn each_fault_is_found_and_named_right(picks in picks(), workers in 1u16..4) {

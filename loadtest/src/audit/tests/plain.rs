@@ -139,6 +139,7 @@ struct Story<'a> {
     known: &'a BTreeSet<u64>,
     start: Option<u64>,
     position: u64,
+    /// In this span.
     seen: BTreeSet<u64>,
     answers: Vec<(u64, bool)>,
     is_unsure: bool,
@@ -168,6 +169,7 @@ impl<'a> Story<'a> {
                     self.is_unsure |=
                         (self.position + 1..=from).any(|sequence| !self.known.contains(&sequence));
                     (self.start, self.position) = (Some(from), from);
+                    self.seen.clear();
                 }
                 Told::Saw(sequence) if sequence > self.position => {
                     self.seen.insert(sequence);

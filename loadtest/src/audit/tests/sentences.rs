@@ -138,6 +138,49 @@ fn what_was_missed_before_a_reset_is_not_owed_and_what_comes_after_is() {
     assert_only(&end(world), Fault::Lost, 1);
 }
 
+fn round_with_positions(world: &mut World) {
+    for client in 0..world.clients.len() {
+        if world.clients[client].is_here {
+            world.tell_position(client);
+        }
+    }
+    world.round();
+}
+
+#[test]
+fn what_only_a_client_saw_that_joined_behind_the_others_is_known_in_time() {
+    let mut world = World::new(1, 1);
+    (0..7).for_each(|client| world.welcome(client, 0));
+    // For user 2 alone: the other session of it is the only one to see it, when all the others have passed.
+    world.message(0, UserId(2), Destination::Direct { user_ids: vec![UserId(2)] }, false);
+    world.drop_next(1);
+    round_with_positions(&mut world);
+    world.welcome(7, 1);
+    round_with_positions(&mut world);
+    let findings = end(world);
+    assert_only(&findings, Fault::Lost, 1);
+    assert_eq!(findings.first[0].client, Some(1));
+}
+
+#[test]
+fn a_client_that_begins_anew_further_back_is_judged_from_there() {
+    let mut world = all_here();
+    let last = (0..3).map(|_| world.post(0, 1)).last().unwrap();
+    (0..3).for_each(|_| _ = world.deliver(0));
+    for client in 1..world.clients.len() {
+        (0..2).for_each(|_| _ = world.deliver(client));
+    }
+    // It is ahead of the others, and goes back behind them.
+    world.disconnect(0);
+    world.welcome(0, 2);
+    let lost = world.drop_next(0);
+    assert_eq!((lost, world.deliver(0)), (Some(last - 1), Some(last)));
+    (0..3).for_each(|_| world.round());
+    let findings = end(world);
+    assert_only(&findings, Fault::Lost, 1);
+    assert_eq!((findings.first[0].client, Some(findings.first[0].sequence.0)), (Some(0), lost));
+}
+
 #[test]
 fn an_acknowledged_message_that_nobody_saw_is_never_seen() {
     let mut world = all_here();

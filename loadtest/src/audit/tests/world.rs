@@ -29,7 +29,7 @@ pub(super) struct World {
     learned: Vec<BTreeSet<(usize, u64)>>,
     now_ms: u64,
     sends: u64,
-    /// Where the horizons were before the last round.
+    /// Where the horizons are: nobody joins behind them.
     pub(super) horizons: Vec<u64>,
     /// Faults that no client's story tells.
     pub(super) others: Vec<super::plain::Finding>,

@@ -150,10 +150,9 @@ impl Bench {
 
     /// The hello of a new connection.
     pub(super) fn hello(&mut self, peer: &mut Peer) -> Hello {
-        match self.heard(peer) {
-            ClientMessage::Hello(hello) => hello,
-            other => panic!("{other:?} is no hello"),
-        }
+        let heard = self.heard(peer);
+        let ClientMessage::Hello(hello) = heard else { panic!("{heard:?} is no hello") };
+        hello
     }
 
     pub(super) fn welcome(&mut self, peer: &mut Peer, position: Position) {
@@ -192,13 +191,10 @@ impl Bench {
 
     /// The id of the next send that comes.
     pub(super) fn send_id(&mut self, peer: &mut Peer) -> SendId {
-        match self.heard(peer) {
-            ClientMessage::Send { send_id, to, .. } => {
-                self.last_destination = Some(to);
-                send_id
-            }
-            other => panic!("{other:?} is no send"),
-        }
+        let heard = self.heard(peer);
+        let ClientMessage::Send { send_id, to, .. } = heard else { panic!("{heard:?} is no send") };
+        self.last_destination = Some(to);
+        send_id
     }
 
     /// The next message that comes.
