@@ -125,6 +125,7 @@ impl Config {
             tick: self.presence_tick,
             heartbeat: self.heartbeat,
             timeout: self.heartbeat_timeout,
+            ..TimesConfig::default()
         })?)
     }
 

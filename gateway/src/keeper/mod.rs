@@ -226,6 +226,7 @@ impl Keepers {
             Ok(Some(Frame::Events(_) | Frame::Ephemeral(_))) => {
                 tracing::warn!(realm = %id, "a frame of another realm on this realm's channel");
             }
+            Ok(Some(Frame::NodePresence(_) | Frame::PresenceAsk(_))) => {}
             // A kind this version does not know may have been an event: the log tells.
             Ok(None) => {
                 self.check_now.insert(id);
