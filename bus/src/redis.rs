@@ -222,6 +222,10 @@ impl Bus for RedisBus {
         let crew = self.thread.runtime().spawn(async move { crew::keep(&core.topology, receivers).await });
         Box::new(RedisLink::new(state, crew.abort_handle(), Arc::clone(&self.thread)))
     }
+
+    fn is_publishing(&self) -> bool {
+        self.core.is_publishing()
+    }
 }
 
 /// The connections over which servers are asked.

@@ -92,8 +92,7 @@ impl Plan {
         options.extend(["--shards", "2", "--log", "info"].map(str::to_owned));
         options.extend(self.gateway_options.iter().cloned());
         let environment: Vec<_> = self.secret().into_iter().collect();
-        let start =
-            Start { program: "gateway", command: &[], options: &options, environment: &environment };
+        let start = Start { program: "gateway", command: &[], options: &options, environment: &environment };
         Member::start(start).await
     }
 

@@ -27,8 +27,7 @@ impl Operator {
     /// Has `lines` done in one request, which may not fail as a whole: an answer for each.
     pub(crate) async fn operate(&self, method: &str, path: &str, lines: &[Value]) -> Vec<Value> {
         let body: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        let answer =
-            http::request(self.0, method, &format!("/admin/{path}"), &[], body.as_bytes()).await;
+        let answer = http::request(self.0, method, &format!("/admin/{path}"), &[], body.as_bytes()).await;
         let text = String::from_utf8(answer.body).expect("answers are UTF-8");
         assert_eq!(answer.status, 200, "{method} {path}: {text}");
         let answers: Vec<Value> =

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use axum::Router;
 use clap::Args;
-use squall_bus::MemoryBus;
+use squall_bus::redis::ConnectError;
+use squall_bus::{Bus, MemoryBus, RedisBus, RedisConfig};
 use squall_protocol::link_secret::{LinkSecret, LinkSecretError};
 use squall_writer::{Config, LinkServer, OpenError, Writer};
 use tokio::net::TcpListener;
@@ -29,6 +30,11 @@ pub(crate) struct ServeArguments {
     /// Where operators reach the admin surface, which asks for no credentials: keep it on loopback
     #[arg(long, default_value = "127.0.0.1:9081", value_name = "ADDRESS")]
     admin_listen: SocketAddr,
+    /// The cluster's Redis, on which events are published, such as redis://10.0.0.8:6379. Without it no other
+    /// process hears of them but by asking
+    // Taken as it is: an error of clap's would show the password.
+    #[arg(long, value_name = "URL", env = "SQUALL_REDIS", hide_env_values = true)]
+    redis: Option<String>,
     /// Where gateways reach this writer, by HTTP/2; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:9082", value_name = "ADDRESS")]
     link_listen: SocketAddr,
@@ -59,6 +65,8 @@ pub(crate) enum ServeError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    #[error("--redis: {0}")]
+    Redis(ConnectError),
     #[error("can't listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
     #[error("{place}: {source}")]
@@ -76,6 +84,7 @@ pub(super) async fn serve(arguments: ServeArguments) -> Result<(), ServeError> {
     let ServeArguments {
         listen,
         admin_listen,
+        redis,
         link_listen,
         link_secret_file,
         data_dir,
@@ -95,7 +104,7 @@ pub(super) async fn serve(arguments: ServeArguments) -> Result<(), ServeError> {
         public_url,
         ..Config::default()
     })?;
-    let writer = Writer::open(config, Arc::new(MemoryBus::new())).await?;
+    let writer = Writer::open(config, bus(redis.as_deref())?).await?;
     let (listener, admin_listener) = (bind(listen).await?, bind(admin_listen).await?);
     let link_listener = bind(link_listen).await?;
     tracing::info!("API on http://{}/api/v1", listener.local_addr()?);
@@ -116,6 +125,13 @@ pub(super) async fn serve(arguments: ServeArguments) -> Result<(), ServeError> {
     }
     writer.close().await;
     Ok(())
+}
+
+fn bus(redis: Option<&str>) -> Result<Arc<dyn Bus>, ServeError> {
+    Ok(match redis {
+        Some(url) => Arc::new(RedisBus::connect(url, RedisConfig::default()).map_err(ServeError::Redis)?),
+        None => Arc::new(MemoryBus::new()),
+    })
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
