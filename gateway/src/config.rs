@@ -108,6 +108,11 @@ pub(crate) struct Config {
     #[arg(long, env = "SQUALL_PRESENCE_TICK", default_value = "1s", value_parser = humantime::parse_duration)]
     pub(crate) presence_tick: Duration,
 
+    /// How long a node counts as alive after its last sign of life: as long and the grace, others wait for a
+    /// silent node and its clients before they tell that those left. The same on all nodes.
+    #[arg(long, env = "SQUALL_NODE_LEASE", default_value = "25s", value_parser = humantime::parse_duration)]
+    pub(crate) node_lease: Duration,
+
     /// How long a node keeps a realm that nobody uses.
     #[arg(long, env = "SQUALL_REALM_LINGER", default_value = "60s", value_parser = humantime::parse_duration)]
     pub(crate) realm_linger: Duration,
@@ -125,8 +130,14 @@ impl Config {
             tick: self.presence_tick,
             heartbeat: self.heartbeat,
             timeout: self.heartbeat_timeout,
-            ..TimesConfig::default()
+            node_lease: self.is_among_nodes().then_some(self.node_lease),
+            http_timeout: None,
         })?)
+    }
+
+    /// Whether this is one node of a cluster.
+    pub(crate) fn is_among_nodes(&self) -> bool {
+        !self.writers.is_empty()
     }
 
     /// The secret of the file, or else of the environment.
@@ -174,6 +185,8 @@ mod tests {
         assert_eq!(config.heartbeat, limits::HEARTBEAT);
         assert_eq!(config.heartbeat_timeout, limits::HEARTBEAT_TIMEOUT);
         assert_eq!(config.hello_timeout, limits::HELLO_TIMEOUT);
-        assert!(config.presence_times().is_ok());
+        assert_eq!(config.presence_times().unwrap(), Times::default());
+        let among = Config::parse_from(["gateway", "--writer", "http://127.0.0.1:9082"]);
+        assert_eq!(among.presence_times().unwrap(), Times::new(TimesConfig::among_nodes()).unwrap());
     }
 }

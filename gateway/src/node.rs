@@ -8,7 +8,7 @@ use squall_bus::Bus;
 use squall_hub::presence::Times;
 use squall_protocol::SessionId;
 
-use crate::clock::Clock;
+use crate::clock::{BusOffset, Clock};
 use crate::config::Config;
 use crate::health::{Asker, Health};
 use crate::http::{Api, Body};
@@ -21,6 +21,7 @@ use crate::writer_link::WriterLink;
 pub(crate) struct Node {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
+    pub(crate) bus_offset: BusOffset,
     pub(crate) times: Times,
     pub(crate) link: Arc<dyn WriterLink>,
     pub(crate) identities: Identities,

@@ -22,14 +22,14 @@ use tokio::task::LocalSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::admission::Admission;
-use crate::clock::Clock;
+use crate::clock::{BusOffset, Clock};
 use crate::config::Config;
 use crate::cut_off::{CutOff, Turn};
 use crate::front;
 use crate::health::{Asker, Health, respond};
 use crate::http::{Api, Body};
 use crate::identities::Identities;
-use crate::keeper::{KeeperHandle, KeeperSetup, Keepers};
+use crate::keeper::{Company, KeeperHandle, KeeperSetup, Keepers};
 use crate::link_stats::{CountedLink, LinkStats};
 use crate::node::Node;
 use crate::registry::Registry;
@@ -106,8 +106,10 @@ impl Parts {
         let (keeper_inbox, keeper_receiver) = unbounded_channel();
         let channels: Vec<_> = (0..config.shards()).map(|_| shard_channel()).collect();
         let shards: Vec<_> = channels.iter().map(|(handle, _)| handle.clone()).collect();
+        let bus_offset = BusOffset::default();
         let node = Arc::new(Node {
             clock,
+            bus_offset: bus_offset.clone(),
             times,
             identities: Identities::start(link.clone(), doors.front.handle()),
             link: link.clone(),
@@ -123,8 +125,16 @@ impl Parts {
             handed_on: AtomicBool::new(false),
             config,
         });
-        let linger = node.config.realm_linger;
-        let setup = KeeperSetup { clock, link, health, shards: shards.clone(), times, linger };
+        let setup = KeeperSetup {
+            clock,
+            bus_offset,
+            link,
+            health,
+            shards: shards.clone(),
+            times,
+            linger: node.config.realm_linger,
+            company: node.config.is_among_nodes().then(Company::random),
+        };
         let keepers = Keepers::new(setup, &bus);
         let keeper_thread = spawn("keeper", move |runtime| runtime.block_on(keepers.run(keeper_receiver)))?;
         let mut shard_threads = Vec::new();

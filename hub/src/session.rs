@@ -38,6 +38,8 @@ pub enum SessionEffect {
     Status(Status),
     /// Send a presence snapshot.
     PresenceRequest,
+    /// Say what time it is, in a `pong`.
+    Time,
     /// End the connection.
     Fault(Fault),
 }
@@ -147,7 +149,7 @@ impl Session {
             ClientMessage::Typing { op, to } => self.typing(op, to, realm, now_ms),
             ClientMessage::Presence { status } => SessionEffect::Status(status),
             ClientMessage::PresenceRequest {} => SessionEffect::PresenceRequest,
-            ClientMessage::Ping {} => SessionEffect::Reply(ServerMessage::Pong { time_ms: now_ms }),
+            ClientMessage::Ping {} => SessionEffect::Time,
             ClientMessage::Pong { active } => {
                 SessionEffect::Status(if active { Status::Active } else { Status::Idle })
             }

@@ -1,6 +1,7 @@
 //! The thread of the realm keepers: it takes what the bus brings, asks the writer for what is missing, and
 //! shows each realm to the shards. It never waits for a shard.
 
+mod company;
 mod realm;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use squall_bus::{Bus, Delivery, Link};
+use squall_hub::BusTime;
 use squall_hub::presence::Times;
 use squall_hub::roster::SessionKey;
 use squall_protocol::client_message::Status;
@@ -22,9 +24,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
+pub(crate) use self::company::Company;
+use self::company::{Asked, Publisher};
 use self::realm::Realm;
 pub(crate) use self::view::{RealmView, Snapshot};
-use crate::clock::{Clock, millis};
+use crate::clock::{BusOffset, Clock, millis};
 use crate::health::Health;
 use crate::shard::ShardHandle;
 use crate::writer_link::WriterLink;
@@ -58,11 +62,14 @@ pub(crate) enum PresenceReport {
 #[derive(Clone)]
 pub(crate) struct KeeperSetup {
     pub(crate) clock: Clock,
+    pub(crate) bus_offset: BusOffset,
     pub(crate) link: Arc<dyn WriterLink>,
     pub(crate) health: Arc<Health>,
     pub(crate) shards: Vec<ShardHandle>,
     pub(crate) times: Times,
     pub(crate) linger: Duration,
+    /// The other nodes, if there may be some.
+    pub(crate) company: Option<Company>,
 }
 
 /// What an errand to the writer brought back, for the realm's state as it was when it left.
@@ -88,8 +95,8 @@ enum Answer {
 
 enum Task {
     Errand(Errand),
-    /// The sequences at which the keepers stood when they asked, and what they were told.
-    Heads(HashMap<RealmId, (u64, Sequence)>, Result<Heads, LinkError>),
+    /// The sequences at which the keepers stood when they asked, when that was, and what they were told.
+    Heads(HashMap<RealmId, (u64, Sequence)>, Asked, Result<Heads, LinkError>),
     Stored(Vec<LastHeard>, Result<(), LinkError>),
 }
 
@@ -103,6 +110,12 @@ pub(crate) struct Keepers {
     heads_in_flight: bool,
     check_now: HashSet<RealmId>,
     unstored: Vec<LastHeard>,
+    bus: Arc<dyn Bus>,
+    bus_time: BusTime,
+    /// There from when the keepers run, if there is company.
+    publisher: Option<Publisher>,
+    heads_asked_ms: u64,
+    lease_given_ms: u64,
 }
 
 /// How often each realm's head is compared with the log's: with all that is published coming in by the bus, and
@@ -118,8 +131,14 @@ const UNSTORED_MAX: usize = 100_000;
 
 impl Keepers {
     pub(crate) fn new(setup: KeeperSetup, bus: &Arc<dyn Bus>) -> Self {
+        let is_alone = setup.company.is_none();
         Self {
             link: bus.open(),
+            bus: bus.clone(),
+            bus_time: if is_alone { BusTime::own() } else { BusTime::default() },
+            publisher: None,
+            heads_asked_ms: 0,
+            lease_given_ms: 0,
             link_up: setup.health.has_bus(),
             setup,
             realms: HashMap::new(),
@@ -136,6 +155,11 @@ impl Keepers {
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut presence = interval(self.setup.times.tick());
         presence.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut publish = interval(self.setup.times.publish_interval());
+        publish.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        if self.setup.company.is_some() {
+            self.publisher = Some(Publisher::start(self.bus.clone()));
+        }
         loop {
             tokio::select! {
                 delivery = self.link.recv() => self.handle_delivery(delivery),
@@ -148,6 +172,7 @@ impl Keepers {
                 }
                 _ = tick.tick() => self.handle_tick(),
                 _ = presence.tick() => self.handle_presence_tick(),
+                _ = publish.tick(), if self.publisher.is_some() => self.handle_publish_tick(),
             }
             if !self.check_now.is_empty() {
                 self.check_heads();
@@ -192,7 +217,12 @@ impl Keepers {
     fn attach(&mut self, id: RealmId, shard: usize) {
         let realm = self.realms.entry(id).or_insert_with(|| {
             self.link.subscribe(id);
-            Realm::load(id, self.setup.clone(), &mut self.tasks)
+            let mut realm = Realm::new(id, self.setup.clone(), self.link_up);
+            // Without the time that nodes share nobody could say who is where.
+            if self.bus_time.is_measured() {
+                realm.begin(&mut self.tasks);
+            }
+            realm
         });
         realm.attach(shard);
     }
@@ -200,17 +230,27 @@ impl Keepers {
     fn handle_delivery(&mut self, delivery: Delivery) {
         match delivery {
             Delivery::Frame { realm, frame } => self.handle_frame(realm, &frame),
-            Delivery::Gap => self.check_now.extend(self.realms.keys()),
+            Delivery::Gap => {
+                self.check_now.extend(self.realms.keys());
+                let now_ms = self.setup.clock.now_ms();
+                self.realms.values_mut().for_each(|realm| realm.handle_gap(now_ms));
+            }
             Delivery::Up => {
-                self.link_up = true;
                 self.setup.health.bus_is(Ok(()), self.setup.clock.now_ms());
                 self.check_now.extend(self.realms.keys());
+                self.handle_link(true);
             }
             Delivery::Down => {
-                self.link_up = false;
                 self.setup.health.bus_is(Err("not reached".into()), self.setup.clock.now_ms());
+                self.handle_link(false);
             }
         }
+    }
+
+    fn handle_link(&mut self, up: bool) {
+        self.link_up = up;
+        let now_ms = self.setup.clock.now_ms();
+        self.realms.values_mut().for_each(|realm| realm.handle_link(up, now_ms));
     }
 
     fn handle_frame(&mut self, id: RealmId, frame: &[u8]) {
@@ -223,10 +263,17 @@ impl Keepers {
             Ok(Some(Frame::Ephemeral(ephemeral))) if ephemeral.realm_id == id => {
                 realm.handle_ephemeral(ephemeral)
             }
-            Ok(Some(Frame::Events(_) | Frame::Ephemeral(_))) => {
+            Ok(Some(Frame::NodePresence(part))) if part.realm_id == id => {
+                realm.handle_node_presence(&part, now_ms);
+            }
+            Ok(Some(Frame::PresenceAsk(ask))) if ask.realm_id == id => {
+                realm.handle_presence_ask(&ask, now_ms)
+            }
+            Ok(Some(
+                Frame::Events(_) | Frame::Ephemeral(_) | Frame::NodePresence(_) | Frame::PresenceAsk(_),
+            )) => {
                 tracing::warn!(realm = %id, "a frame of another realm on this realm's channel");
             }
-            Ok(Some(Frame::NodePresence(_) | Frame::PresenceAsk(_))) => {}
             // A kind this version does not know may have been an event: the log tells.
             Ok(None) => {
                 self.check_now.insert(id);
@@ -249,7 +296,7 @@ impl Keepers {
                     self.check_now.insert(realm.id());
                 }
             }
-            Task::Heads(asked, heads) => self.handle_heads(&asked, heads, now_ms),
+            Task::Heads(realms, asked, heads) => self.handle_heads(&realms, asked, heads, now_ms),
             Task::Stored(heard, stored) => {
                 if let Err(error) = stored {
                     tracing::warn!(%error, "last-heard times not stored, kept");
@@ -263,15 +310,17 @@ impl Keepers {
 
     fn handle_heads(
         &mut self,
-        asked: &HashMap<RealmId, (u64, Sequence)>,
+        realms: &HashMap<RealmId, (u64, Sequence)>,
+        asked: Asked,
         heads: Result<Heads, LinkError>,
         now_ms: u64,
     ) {
         self.heads_in_flight = false;
         match heads {
-            Ok(Heads { heads, .. }) => {
-                for (id, head) in heads {
-                    let (Some(realm), Some((generation, at))) = (self.realms.get_mut(&id), asked.get(&id))
+            Ok(word) => {
+                self.handle_writers_word(&word, asked, now_ms);
+                for (id, head) in word.heads {
+                    let (Some(realm), Some((generation, at))) = (self.realms.get_mut(&id), realms.get(&id))
                     else {
                         continue;
                     };
@@ -301,6 +350,7 @@ impl Keepers {
 
     fn handle_presence_tick(&mut self) {
         let now_ms = self.setup.clock.now_ms();
+        self.bus_ms(now_ms);
         let mut heard = std::mem::take(&mut self.unstored);
         for realm in self.realms.values_mut() {
             realm.handle_presence_tick(now_ms);
@@ -337,12 +387,20 @@ impl Keepers {
         } else {
             self.check_now.retain(|id| !asked.contains_key(id));
         }
-        if asked.is_empty() {
+        // The first word of a writer is what time it is.
+        let must_measure =
+            !self.bus_time.is_measured() && self.heads_asked_ms + HEAD_CHECK_LINK_DOWN_MS <= now_ms;
+        if asked.is_empty() && !must_measure {
             return;
         }
-        self.heads_in_flight = true;
-        let heads = self.setup.link.heads(asked.keys().copied().collect(), None);
-        self.tasks.spawn(async move { Task::Heads(asked, heads.await) });
+        (self.heads_in_flight, self.heads_asked_ms) = (true, now_ms);
+        let lease = self.lease_due(now_ms);
+        let (clock, with_lease) = (self.setup.clock, lease.is_some());
+        let heads = self.setup.link.heads(asked.keys().copied().collect(), lease);
+        self.tasks.spawn(async move {
+            let heads = heads.await;
+            Task::Heads(asked, Asked { sent_ms: now_ms, received_ms: clock.now_ms(), with_lease }, heads)
+        });
     }
 
     async fn store_at_the_end(&mut self) {

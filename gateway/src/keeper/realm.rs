@@ -1,5 +1,7 @@
 //! One realm in the keepers' thread: loading, open, and loaded anew when its history changed.
 
+mod presence;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -14,12 +16,11 @@ use squall_hub::{RealmKeeper, RealmLoader};
 use squall_protocol::event::Event;
 use squall_protocol::frame::{Ephemeral, Publication};
 use squall_protocol::limits::LOG_RANGE_EVENTS_MAX;
-use squall_protocol::link::{LastHeard, LinkError, LogRange, RealmPage};
-use squall_protocol::server_message::ServerMessage;
+use squall_protocol::link::{LinkError, LogRange, RealmPage};
 use squall_protocol::{Position, RealmId, Sequence, json};
 use tokio::task::JoinSet;
 
-use super::{Answer, Errand, KeeperSetup, PresenceReport, RealmView, Snapshot, Task};
+use super::{Answer, Errand, KeeperSetup, RealmView, Snapshot, Task};
 use crate::shard::ShardInput;
 
 /// A realm that some shard has sessions in, or had lately.
@@ -36,6 +37,8 @@ pub(super) struct Realm {
     awaiting: Vec<(usize, SessionKey, Sequence)>,
     /// How many of them the head that is being read answers: those that came before it was asked for.
     asked: usize,
+    /// Whether the bus can be reached.
+    link_up: bool,
 }
 
 enum Phase {
@@ -60,6 +63,8 @@ struct Open {
     presence: Presence,
     /// Presence knows of users deactivated up to here.
     noted: Sequence,
+    /// Sessions that wait for presence until it is settled, and since which change.
+    unsettled: Vec<(usize, SessionKey, Option<u64>)>,
     /// The encoded snapshot at a change number, shared by all who open at it.
     snapshot: Option<(u64, Arc<Announcement>)>,
 }
@@ -70,9 +75,9 @@ const LOAD_RETRY_MS: u64 = 1_000;
 type Tasks = JoinSet<Task>;
 
 impl Realm {
-    /// A realm being loaded.
-    pub(super) fn load(id: RealmId, setup: KeeperSetup, tasks: &mut Tasks) -> Self {
-        let mut realm = Self {
+    /// A realm that is to be loaded.
+    pub(super) fn new(id: RealmId, setup: KeeperSetup, link_up: bool) -> Self {
+        Self {
             id,
             setup,
             generation: 0,
@@ -82,9 +87,13 @@ impl Realm {
             head_checked_ms: 0,
             awaiting: Vec::new(),
             asked: 0,
-        };
-        realm.load_on(tasks);
-        realm
+            link_up,
+        }
+    }
+
+    /// Begins to load it. To be called once.
+    pub(super) fn begin(&mut self, tasks: &mut Tasks) {
+        self.load_on(tasks);
     }
 
     pub(super) fn id(&self) -> RealmId {
@@ -235,64 +244,12 @@ impl Realm {
         }
     }
 
-    pub(super) fn handle_presence(&mut self, report: PresenceReport, now_ms: u64) {
-        let Phase::Open(open) = &mut self.phase else { return };
-        match report {
-            PresenceReport::Connected { user, device, status } => {
-                open.presence.handle_connect(user, device, status, now_ms);
-            }
-            PresenceReport::Status { device, status } => open.presence.handle_status(device, status, now_ms),
-            PresenceReport::Disconnected { device, heard_ms } => {
-                open.presence.handle_disconnect(device, heard_ms, now_ms);
-            }
-        }
-    }
-
-    /// Tells a session everybody's presence, or what changed since a change number if that is less.
-    pub(super) fn tell_presence(&mut self, shard: usize, key: SessionKey, since: Option<u64>, now_ms: u64) {
-        let Phase::Open(open) = &mut self.phase else { return };
-        let change = open.presence.change();
-        let diff = since.and_then(|since| open.presence.changes_since(since, now_ms));
-        let message = match diff {
-            Some(diff) => Arc::new(Announcement::new(ServerMessage::Presence(diff))),
-            None => open.presence_snapshot(now_ms),
-        };
-        self.setup.shards[shard].tell(ShardInput::PresenceFor { key, change, message });
-    }
-
-    pub(super) fn handle_presence_tick(&mut self, now_ms: u64) {
-        let Phase::Open(open) = &mut self.phase else { return };
-        let Some(diff) = open.presence.poll_tick(now_ms) else { return };
-        let (from, to) = (diff.from, diff.to);
-        let message = Arc::new(Announcement::new(ServerMessage::Presence(diff)));
-        for shard in &self.shards {
-            let input = ShardInput::PresenceDiff { realm: self.id, from, to, message: message.clone() };
-            self.setup.shards[*shard].hint(input);
-        }
-    }
-
-    /// Times to store now.
-    pub(super) fn last_heard(&mut self, now_ms: u64) -> Vec<LastHeard> {
-        match &mut self.phase {
-            Phase::Open(open) => open.presence.poll_last_heard(now_ms),
-            Phase::Loading { .. } => Vec::new(),
-        }
-    }
-
-    /// The node ends: times to store of everybody who was here.
-    pub(super) fn everybody_left(&mut self, now_ms: u64) -> Vec<LastHeard> {
-        // Later on, everybody's time is due to be stored.
-        let due_ms = now_ms + 2 * 60_000;
-        let batches = std::iter::from_fn(|| Some(self.last_heard(due_ms)).filter(|batch| !batch.is_empty()));
-        batches.flatten().collect()
-    }
-
     fn perform(&mut self, effects: Vec<KeeperEffect>, tasks: &mut Tasks) {
         let Phase::Open(open) = &mut self.phase else { return };
         let mut ahead = Vec::new();
         if effects.contains(&KeeperEffect::Advanced) {
             ahead = std::mem::take(&mut open.ahead);
-            open.note_users_gone(self.setup.clock.now_ms());
+            open.note_users_gone(self.setup.bus_offset.bus_ms(self.setup.clock.now_ms()));
             open.show();
             for shard in &self.shards {
                 if open.view.wake(*shard) {
@@ -428,7 +385,8 @@ impl Realm {
             catch_up: CatchUp::default(),
             reading: HashMap::new(),
             ahead: Vec::new(),
-            presence: Presence::new(self.setup.times, last_heard, now_ms),
+            presence: self.new_presence(last_heard, now_ms),
+            unsettled: Vec::new(),
             snapshot: None,
         }));
     }
@@ -536,18 +494,5 @@ impl Open {
 
     fn show(&self) {
         self.view.store(Snapshot { ring: self.keeper.ring().clone(), state: self.keeper.state().clone() });
-    }
-
-    fn presence_snapshot(&mut self, now_ms: u64) -> Arc<Announcement> {
-        let change = self.presence.change();
-        if let Some((at, message)) = &self.snapshot
-            && *at == change
-        {
-            return message.clone();
-        }
-        let snapshot = ServerMessage::PresenceSnapshot(self.presence.snapshot(now_ms));
-        let message = Arc::new(Announcement::new(snapshot));
-        self.snapshot = Some((change, message.clone()));
-        message
     }
 }

@@ -1,5 +1,7 @@
 //! A realm in the keepers' thread, with a log in place of the writer.
 
+mod company;
+
 use std::sync::Mutex;
 
 use squall_bus::BoxFuture;
@@ -81,14 +83,17 @@ impl OpenRealm {
         let (handle, shard) = shard_channel();
         let setup = KeeperSetup {
             clock: Clock::start(),
+            bus_offset: BusOffset::default(),
             link: Arc::new(LogLink(Mutex::new(log))),
             health: Arc::new(Health::new("bus", &[], 0)),
             shards: vec![handle],
             times: Times::default(),
             linger: Duration::ZERO,
+            company: None,
         };
         let mut tasks = JoinSet::new();
-        let mut realm = Realm::load(RealmId(1), setup, &mut tasks);
+        let mut realm = Realm::new(RealmId(1), setup, true);
+        realm.begin(&mut tasks);
         realm.attach(0);
         let mut open = Self { realm, tasks, shard };
         open.run_errands().await;

@@ -252,7 +252,7 @@ impl Shard {
 
     /// Pings whoever is due, and tells it how far the log went.
     fn ping(&mut self, now_ms: u64) {
-        let ping = Announcement::new(ServerMessage::Ping { time_ms: now_ms });
+        let ping = Announcement::new(ServerMessage::Ping { time_ms: self.node.bus_offset.bus_ms(now_ms) });
         while let Some((key, _)) = self.pings.pop(now_ms) {
             if self.connection(key).and_then(Connection::open).is_none() {
                 continue;

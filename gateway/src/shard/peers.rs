@@ -152,7 +152,7 @@ impl Shard {
             user_id,
             position,
             api: self.node.api_url(),
-            time_ms: now_ms,
+            time_ms: self.node.bus_offset.bus_ms(now_ms),
             heartbeat_ms: millis_u32(config.heartbeat),
             timeout_ms: millis_u32(config.heartbeat_timeout),
             resume_window_s: u32::try_from(config.resume_window.as_secs()).unwrap_or(u32::MAX),
@@ -191,6 +191,10 @@ impl Shard {
                 if open.presence_at.take().is_some() {
                     self.ask_presence(realm, key, None);
                 }
+            }
+            SessionEffect::Time => {
+                let time_ms = self.node.bus_offset.bus_ms(self.node.clock.now_ms());
+                self.say(key, &ServerMessage::Pong { time_ms });
             }
             SessionEffect::Fault(fault) => self.fail(key, fault.code, fault.message.into(), fault.close),
         }

@@ -23,7 +23,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::LocalSet;
 
 use super::*;
-use crate::clock::Clock;
+use crate::clock::{BusOffset, Clock};
 use crate::config::Config;
 use crate::health::Health;
 use crate::http::{Api, Body};
@@ -95,6 +95,7 @@ fn node(options: &[&str]) -> (Arc<Node>, UnboundedReceiver<KeeperInput>) {
     let (keepers, told) = unbounded_channel();
     let node = Node {
         clock: Clock::start(),
+        bus_offset: BusOffset::default(),
         times: config.presence_times().unwrap(),
         link: Arc::new(NoWriter),
         identities: Identities::start(Arc::new(NoWriter), &Handle::current()),

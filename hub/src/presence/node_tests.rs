@@ -4,7 +4,6 @@ mod cluster;
 mod faults;
 
 use squall_protocol::client_message::Status::{self, Active, Idle};
-use squall_protocol::frame::Frame;
 use squall_protocol::link::LastHeard;
 use squall_protocol::node_presence::{NodePresence, PresenceAsk, PresenceSource};
 use squall_protocol::server_message::PresenceDiff;

@@ -212,7 +212,7 @@ impl Shard {
         let Some(open) = self.open_session(key) else { return };
         match open.session.handle_message(message, &view.borrow().state, now_ms) {
             SessionEffect::None | SessionEffect::Typing(..) => {}
-            SessionEffect::Reply(_) => self.say(key, Wire::Answer),
+            SessionEffect::Reply(_) | SessionEffect::Time => self.say(key, Wire::Answer),
             SessionEffect::Forward(request) => self.writes.push((key, request)),
             SessionEffect::Status(status) => {
                 open.status = status;
