@@ -17,7 +17,7 @@ pub(crate) fn check(bytes: &[u8]) {
 }
 
 /// The kinds of frames there are.
-const KINDS: u16 = 2;
+const KINDS: u16 = 4;
 
 /// Reading takes bounded memory: whatever a length claims, no more than the longest frame. What could be read is
 /// the same frame when it is written and read again.
