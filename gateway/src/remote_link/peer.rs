@@ -260,11 +260,14 @@ impl Peer {
 
     async fn probe(&self, connected: &Connected) -> Result<Standing, String> {
         let request = wire::Request::Probe.encode().map_err(|error| error.to_string())?;
-        match self.exchange(connected.calls.clone(), request).await? {
-            Answer::Standing(standing) => Ok(standing),
-            Answer::Fault(fault) => Err(fault.to_string()),
-            other => Err(format!("an answer to another question: {other:?}")),
+        let answer = self.exchange(connected.calls.clone(), request).await?;
+        if let Answer::Standing(standing) = answer {
+            return Ok(standing);
         }
+        if let Answer::Fault(fault) = answer {
+            return Err(fault.to_string());
+        }
+        Err(format!("an answer to another question: {answer:?}"))
     }
 
     async fn exchange(&self, mut calls: SendRequest<Full<Bytes>>, request: Bytes) -> Result<Answer, String> {

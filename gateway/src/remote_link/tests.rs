@@ -111,9 +111,9 @@ impl FakeWriter {
     /// The send ids of each batch it was asked to write.
     fn batches(&self) -> Vec<Vec<String>> {
         let asked = self.shared.asked.lock().unwrap();
-        let batches = asked.iter().filter_map(|request| match request {
-            Request::Write(batch) => Some(batch.iter().map(|write| write.send_id.to_string()).collect()),
-            _ => None,
+        let batches = asked.iter().filter_map(|request| {
+            let Request::Write(batch) = request else { return None };
+            Some(batch.iter().map(|write| write.send_id.to_string()).collect())
         });
         batches.collect()
     }
@@ -200,9 +200,9 @@ impl SharedLog {
 
     fn script(&self) -> impl FnMut(Request) -> Reply + Send + 'static + use<> {
         let log = self.clone();
-        move |request| match request {
-            Request::Write(batch) => Reply::Answer(Answer::Written(log.write(&batch))),
-            other => panic!("asked {other:?}"),
+        move |request| {
+            let Request::Write(batch) = request else { panic!("asked {request:?}") };
+            Reply::Answer(Answer::Written(log.write(&batch)))
         }
     }
 

@@ -122,10 +122,13 @@ mod tests {
 
     const KEY: SessionKey = SessionKey { slot: 0, generation: 1 };
 
+    /// The batches that were written: the lane, and the send ids of each.
+    type Batches = Arc<Mutex<Vec<(usize, Vec<String>)>>>;
+
     /// Two lanes, odd and even realms; each answers one batch for each permit it is given.
     struct TwoLanes {
         permits: [Arc<Semaphore>; 2],
-        batches: Arc<Mutex<Vec<(usize, Vec<String>)>>>,
+        batches: Batches,
     }
 
     impl SilentLink for TwoLanes {
@@ -153,7 +156,7 @@ mod tests {
         writes: Writes,
         inbox: ShardInbox,
         permits: [Arc<Semaphore>; 2],
-        batches: Arc<Mutex<Vec<(usize, Vec<String>)>>>,
+        batches: Batches,
     }
 
     impl Bench {
