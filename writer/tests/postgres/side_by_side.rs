@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use squall_protocol::Sequence;
 use squall_protocol::link::WriteOutcome;
 use squall_servers::Postgres;
 
@@ -75,4 +76,28 @@ async fn what_one_writer_changed_the_other_goes_by() {
     assert!(other.identify(key.reveal()).await.unwrap().is_none());
     let outcome = other.write(vec![realm.send(0, "late")]).await.remove(0);
     assert!(matches!(outcome, WriteOutcome::Refused(refusal) if refusal.retry_after_ms.is_none()));
+}
+
+#[tokio::test]
+async fn tables_that_grow_are_not_walked_through_for_a_plan_made_when_they_were_empty() {
+    let server = Postgres::start();
+    let writer = writer_on(&server.url()).await;
+    let realm = furnish(&writer, "One", 64).await;
+    for round in 0..40 {
+        let batch = (0..64).map(|user| realm.send(user, &format!("{round}-{user}"))).collect();
+        for outcome in writer.write(batch).await {
+            assert!(matches!(outcome, WriteOutcome::Sent { .. }), "{outcome:?}");
+        }
+        writer.read_log(realm.realm_id, Sequence(realm.setup), 10).await.unwrap();
+    }
+    // PostgreSQL adds up what a session did when that ends.
+    writer.close().await;
+    let rows = "SELECT coalesce(sum(seq_tup_read), 0), coalesce(sum(n_tup_ins), 0) FROM pg_stat_user_tables
+         WHERE relname IN ('messages', 'events', 'members')";
+    let counts = squall_servers::until("the counts", || {
+        let counts = server.sql(rows);
+        let (read, inserted) = counts.split_once('|').unwrap();
+        (inserted.parse::<u64>().unwrap() > 5_000).then(|| read.parse::<u64>().unwrap())
+    });
+    assert!(counts < 1_000, "{counts} rows read by walking through whole tables");
 }

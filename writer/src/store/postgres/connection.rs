@@ -37,7 +37,7 @@ pub(super) struct Session {
 pub(super) const LOCK_MAX: Duration = Duration::from_secs(2);
 
 /// How long a session may do nothing in a transaction before PostgreSQL ends it: the other half of the same.
-const IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(2);
+pub(super) const IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(2);
 
 /// How long it may take to get a session.
 pub(super) const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -169,7 +169,8 @@ impl Connection {
 }
 
 impl Session {
-    /// The statements that make a session so. What an operator has set for the role, the database or the server
+    /// The statements that make a session so. Each of our statements is made for an index: a plan that was made,
+    /// and kept, while a table was small must not walk through it once it is large. What an operator has set for the role, the database or the server
     /// stands, but for what the guarantees need.
     fn settings(self) -> String {
         let Self { statement_max } = self;
@@ -178,6 +179,9 @@ impl Session {
              SET idle_in_transaction_session_timeout = {idle};
              SET statement_timeout = {statement};
              SET jit = off;
+             SET enable_seqscan = off;
+             SET enable_hashjoin = off;
+             SET enable_mergejoin = off;
              SELECT set_config('synchronous_commit', 'on', false)
              WHERE current_setting('synchronous_commit') = 'off'",
             lock = LOCK_MAX.as_millis(),

@@ -147,6 +147,32 @@ async fn a_session_is_as_the_guarantees_need_it() {
     assert_eq!(setting("synchronous_commit").await, "remote_apply", "more than is needed stays");
 }
 
+#[test]
+fn the_operators_page_says_what_is_so() {
+    let page = include_str!("../../../../docs/postgresql.md");
+    let (lock, statement) = (LOCK_MAX.as_secs(), WRITE_STATEMENT_MAX.as_secs());
+    assert_eq!(READ_STATEMENT_MAX, WRITE_STATEMENT_MAX);
+    let connections = crate::Config::default().database_connections;
+    for words in [
+        format!("| `lock_timeout` | {lock} s |"),
+        format!(
+            "| `idle_in_transaction_session_timeout` | {} s |",
+            connection::IDLE_IN_TRANSACTION_MAX.as_secs()
+        ),
+        format!("| `statement_timeout` | {statement} s |"),
+        format!("no answer after {} s", TRANSACTION_MAX.as_secs()),
+        format!("`--database-connections` (default {connections}, at least 3)"),
+        format!("waits {} s for a server", crate::Config::default().database_wait.as_secs()),
+        format!("up to {} messages of a realm", squall_protocol::limits::GROUP_EVENTS_MAX),
+    ] {
+        assert!(page.contains(&words), "{words}");
+    }
+    let all_reads = (3..30).map(|n| PostgresOptions::new(options("postgres://a@b/c").url, n, Duration::ZERO));
+    for (connections, options) in (3..30).zip(all_reads) {
+        assert_eq!(options.commits_max + 1 + options.reads_max, connections);
+    }
+}
+
 #[tokio::test]
 async fn a_read_that_takes_too_long_is_broken_off_and_the_next_has_its_own_time() {
     let server = Postgres::shared();
