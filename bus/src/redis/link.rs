@@ -35,6 +35,8 @@ pub(super) struct LinkState {
 #[derive(Debug, Default)]
 struct Standing {
     servers: HashMap<Server, Shard>,
+    /// Realms that no server was found to hold, and since when.
+    homeless: HashMap<RealmId, Instant>,
     /// What the owner of the link was told last.
     told: Option<bool>,
 }
@@ -45,6 +47,7 @@ struct Shard {
     /// `None` until the first attempt ended.
     up: Option<bool>,
     heard_at: Instant,
+    held: HashSet<RealmId>,
 }
 
 impl RedisLink {
@@ -86,7 +89,7 @@ impl LinkState {
 
     /// There is a server.
     pub(super) fn add(&self, server: &Server) {
-        let shard = Shard { up: None, heard_at: Instant::now() };
+        let shard = Shard { up: None, heard_at: Instant::now(), held: HashSet::new() };
         self.standing().servers.insert(server.clone(), shard);
     }
 
@@ -122,7 +125,31 @@ impl LinkState {
             if told_up {
                 self.gap();
             }
+        } else {
+            shard.held.clear();
         }
+        self.tell(&mut standing);
+    }
+
+    /// What a server holds for the link now.
+    pub(super) fn hold(&self, server: &Server, held: HashSet<RealmId>) {
+        if let Some(shard) = self.standing().servers.get_mut(server) {
+            shard.held = held;
+        }
+    }
+
+    /// Looks for realms that are wanted and that no server holds. One that stays so makes the link down: between
+    /// servers that disagree, each refers to the other.
+    pub(super) fn check_homes(&self, now: Instant) {
+        let mut standing = self.standing();
+        let Standing { servers, homeless, .. } = &mut *standing;
+        let held = |realm: &RealmId| servers.values().any(|shard| shard.held.contains(realm));
+        let wanted = self.wanted.borrow();
+        homeless.retain(|realm, _| wanted.contains(realm) && !held(realm));
+        for realm in wanted.iter().filter(|realm| !held(realm)) {
+            homeless.entry(*realm).or_insert(now);
+        }
+        drop(wanted);
         self.tell(&mut standing);
     }
 
@@ -150,10 +177,12 @@ impl LinkState {
     }
 
     fn tell(&self, standing: &mut Standing) {
-        let mut shards = standing.servers.values().map(|shard| shard.up);
-        if shards.clone().any(|up| up == Some(false)) {
+        let Standing { servers, homeless, .. } = &*standing;
+        let homeless_max = self.core.config.silence_max();
+        let homeless = homeless.values().any(|since| since.elapsed() > homeless_max);
+        if homeless || servers.values().any(|shard| shard.up == Some(false)) {
             self.tell_if_other(standing, false);
-        } else if !standing.servers.is_empty() && shards.all(|up| up == Some(true)) {
+        } else if !servers.is_empty() && servers.values().all(|shard| shard.up == Some(true)) {
             self.tell_if_other(standing, true);
         }
     }

@@ -40,6 +40,8 @@ struct Life<'a> {
     /// When subscriptions are compared with what is wanted; `None`: not before something changes.
     reconcile_at: Option<Instant>,
     reconciled_at: Instant,
+    /// Pauses after the server said that something lies elsewhere.
+    refusals: Backoff,
 }
 
 /// The answers to a canary and to the count that goes with it.
@@ -120,6 +122,7 @@ impl<'a> Life<'a> {
             view: core.topology.watch(),
             reconcile_at: None,
             reconciled_at: now,
+            refusals: Backoff::new(&core.config),
             canary_channel,
         };
         let elsewhere = wire.subscribe(core.channels, vec![life.canary_channel.clone()]).await?;
@@ -148,12 +151,15 @@ impl<'a> Life<'a> {
                 },
                 () = sleep_until(canary_at) => match self.canary.poll(Instant::now().into_std()) {
                     Some(Beat::Dead) => Err(WireError::Timeout(self.receiver.core.config.silence_max())),
-                    // One that is under way is late, and its lateness counted.
-                    Some(Beat::Send) if beat.is_none() => {
-                        beat = Some(self.send_canary());
+                    Some(Beat::Send) => {
+                        self.receiver.link.check_homes(std::time::Instant::now());
+                        // One that is under way is late, and its lateness counted.
+                        if beat.is_none() {
+                            beat = Some(self.send_canary());
+                        }
                         Ok(())
                     }
-                    Some(Beat::Send) | None => Ok(()),
+                    None => Ok(()),
                 },
                 answers = poll_beat(&mut beat) => self.handle_beat(answers),
                 changed = self.wanted.changed() => {
@@ -249,19 +255,19 @@ impl<'a> Life<'a> {
         for realm in elsewhere.iter().filter_map(|channel| core.names.realm_of(channel)) {
             self.subscriptions.handle_elsewhere(realm);
         }
-        if !elsewhere.is_empty() {
+        if elsewhere.is_empty() {
+            self.refusals.reset();
+        } else {
             // Until it is known where they lie they are asked for here, at a pace.
             core.topology.doubt(Some(&self.receiver.server));
-            self.reconcile_at = Some(self.reconciled_at + RETRY_ELSEWHERE);
+            self.reconcile_at = Some(self.reconciled_at + self.refusals.pause(random()));
         }
         let verdict = self.subscriptions.handle_count(self.wire.count(core.channels).await?);
         self.handle_verdict(verdict)?;
+        self.receiver.link.hold(&self.receiver.server, self.subscriptions.held().clone());
         Ok(change.subscribe.len() > elsewhere.len())
     }
 }
-
-/// How soon a channel that a server refused to have is asked for again.
-const RETRY_ELSEWHERE: std::time::Duration = std::time::Duration::from_millis(100);
 
 async fn poll_beat<T>(beat: &mut Option<Pin<Box<dyn Future<Output = T> + Send + '_>>>) -> T {
     match beat {

@@ -70,6 +70,11 @@ impl Subscriptions {
         Change { subscribe, unsubscribe }
     }
 
+    /// What is held, as far as we know.
+    pub(super) fn held(&self) -> &HashSet<RealmId> {
+        &self.held
+    }
+
     /// The server said that the realm's channel lies elsewhere.
     pub(super) fn handle_elsewhere(&mut self, realm: RealmId) {
         self.held.remove(&realm);

@@ -94,13 +94,22 @@ impl Topology {
 
     fn show(&self, view: View) {
         self.view.send_if_modified(|shown| {
-            let other = *shown != view;
-            if other {
-                tracing::info!(?view, "servers of Redis");
-                *shown = view;
+            if *shown == view {
+                return false;
             }
-            other
+            if servers(shown) != servers(&view) {
+                tracing::info!(servers = ?servers(&view), "servers of Redis");
+            }
+            *shown = view;
+            true
         });
+    }
+}
+
+fn servers(view: &View) -> &[Server] {
+    match view {
+        View::Known(shards) => shards.servers(),
+        View::Unknown | View::Unreachable => &[],
     }
 }
 

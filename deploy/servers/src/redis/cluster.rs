@@ -81,15 +81,18 @@ impl RedisCluster {
     /// Which node says that the slot is its own.
     #[must_use]
     pub fn owner(&self, slot: u16) -> usize {
-        let owns = |number: &usize| {
-            let ranges = self.nodes[*number].command(&["CLUSTER", "SLOTS"]);
-            ranges.list().iter().any(|range| {
-                let [first, last, node, ..] = range.list() else { panic!("no range of slots: {range:?}") };
-                let within = (first.integer()..=last.integer()).contains(&i64::from(slot));
-                within && node.list()[2].text() == self.ids[*number]
-            })
-        };
+        let owns = |number: &usize| self.owner_by(*number, slot) == Some(*number);
         (0..self.nodes.len()).find(owns).unwrap_or_else(|| panic!("nobody owns slot {slot}"))
+    }
+
+    /// Which node owns the slot, as one of them sees it.
+    fn owner_by(&self, number: usize, slot: u16) -> Option<usize> {
+        let ranges = self.nodes[number].command(&["CLUSTER", "SLOTS"]);
+        ranges.list().iter().find_map(|range| {
+            let [first, last, node, ..] = range.list() else { panic!("no range of slots: {range:?}") };
+            let within = (first.integer()..=last.integer()).contains(&i64::from(slot));
+            within.then(|| self.ids.iter().position(|id| id == node.list()[2].text()))?
+        })
     }
 
     /// Moves a slot with its keys to a node, as `redis-cli --cluster reshard` does.
@@ -115,6 +118,16 @@ impl RedisCluster {
         for number in [to, from].into_iter().chain(others) {
             self.nodes[number].command(&["CLUSTER", "SETSLOT", &name, "NODE", &self.ids[to]]);
         }
+        // After moves in quick succession old news can overtake the new, and nodes disagree for ever.
+        until("all nodes agree on the slot", || {
+            let disagree = |number: &usize| self.owner_by(*number, slot) != Some(to);
+            let wrong: Vec<_> = (0..self.nodes.len()).filter(disagree).collect();
+            for number in &wrong {
+                self.nodes[*number].command(&["CLUSTER", "SETSLOT", &name, "NODE", &self.ids[to]]);
+            }
+            wrong.is_empty().then_some(())
+        });
+        self.nodes[to].command(&["CLUSTER", "BUMPEPOCH"]);
     }
 
     /// Waits until every node says that all slots are served, by three nodes.
