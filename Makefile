@@ -1,6 +1,6 @@
 # The two commands are `cargo run --release` (the product, also `make run`) and `make test`.
 
-.PHONY: help run test setup fmt lint conversation sim bench-fanout fuzz \
+.PHONY: help run test setup fmt lint conversation chaos sim bench-fanout fuzz \
 	test-unit test-product test-browser test-python test-javascript
 
 help: ## this list
@@ -42,6 +42,11 @@ conversation: export SOCKETS ?= 200
 conversation: export KILLS ?= 2
 conversation: ## 2,000 messages through 200 breaking sockets and two kill -9, each seen exactly once
 	cargo test --release --package squall-gateway --test conversation --quiet -- --nocapture
+
+chaos: export CHAOS = full
+chaos: setup ## faults on a cluster of real servers under load, with their real times: 3,000 sockets, the audit's zeros
+	cargo build --workspace --all-features --bins
+	cargo test --workspace --all-features --test chaos -- --nocapture --test-threads 1
 
 # Other worlds, or more: make sim SEED=7 STEPS=50000000. A failure prints the seed that reproduces it.
 sim: export SEED ?= 1

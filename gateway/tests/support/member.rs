@@ -183,7 +183,7 @@ fn of(program: &PathBuf, arguments: &[OsString], environment: &[(&'static str, S
 }
 
 /// The program beside the gateway's: built with it, if the whole workspace's tests are.
-fn binary(name: &str) -> PathBuf {
+pub(crate) fn binary(name: &str) -> PathBuf {
     let gateway = PathBuf::from(env!("CARGO_BIN_EXE_gateway"));
     let program = gateway.with_file_name(name);
     assert!(
