@@ -16,7 +16,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use squall_bus::{BoxFuture, Bus, MemoryBus};
 use squall_protocol::link::{
-    Identity, LastHeard, LinkError, LogRange, PageCursor, RealmPage, WriteOutcome, WriteRequest,
+    Identity, LastHeard, LinkError, LogRange, PageCursor, RealmPage, RegisterCall, RegisterReply,
+    WriteOutcome, WriteRequest,
 };
 use squall_protocol::{Position, RealmId, Sequence};
 use squall_writer::{Writer, demo as demo_realm};
@@ -34,6 +35,7 @@ use crate::front;
 use crate::http::{Api, Body, text};
 use crate::keeper::{KeeperHandle, KeeperSetup, Keepers};
 use crate::node::Node;
+use crate::queues::Queues;
 use crate::registry::Registry;
 use crate::shard::{Shard, ShardHandle, ShardInput, shard_channel};
 use crate::writer_link::WriterLink;
@@ -106,6 +108,8 @@ impl Parts {
             bus: bus.clone(),
             keepers: KeeperHandle::new(keeper_inbox),
             registry: Registry::new(config.sessions_per_user_max),
+            queues: Queues::default(),
+            handles: shards.clone(),
             url,
             shards: shards.len(),
             sessions: Node::first_session_id(),
@@ -319,5 +323,15 @@ impl WriterLink for DirectLink {
     fn store_last_heard(&self, heard: Vec<LastHeard>) -> BoxFuture<'static, Result<(), LinkError>> {
         let writer = self.0.clone();
         Box::pin(async move { writer.store_last_heard(heard).await })
+    }
+
+    fn register(&self, call: RegisterCall) -> BoxFuture<'static, Result<RegisterReply, LinkError>> {
+        let writer = self.0.clone();
+        Box::pin(async move { Ok(writer.register(call).await) })
+    }
+
+    fn queue_secret(&self) -> BoxFuture<'static, Result<[u8; 32], LinkError>> {
+        let writer = self.0.clone();
+        Box::pin(async move { writer.queue_secret().await })
     }
 }

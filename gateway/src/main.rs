@@ -9,11 +9,13 @@ mod front;
 mod http;
 mod keeper;
 mod node;
+mod queues;
 mod registry;
 mod shard;
 mod site;
 mod upgrade;
 mod writer_link;
+mod zulip;
 
 use anyhow::Context;
 use clap::Parser;

@@ -2,7 +2,8 @@
 
 use squall_bus::BoxFuture;
 use squall_protocol::link::{
-    Identity, LastHeard, LinkError, LogRange, PageCursor, RealmPage, WriteOutcome, WriteRequest,
+    Identity, LastHeard, LinkError, LogRange, PageCursor, RealmPage, RegisterCall, RegisterReply,
+    WriteOutcome, WriteRequest,
 };
 use squall_protocol::{Position, RealmId, Sequence};
 
@@ -34,4 +35,10 @@ pub(crate) trait WriterLink: Send + Sync + 'static {
 
     /// Remembers when users were last heard of.
     fn store_last_heard(&self, heard: Vec<LastHeard>) -> BoxFuture<'static, Result<(), LinkError>>;
+
+    /// Registers an event queue.
+    fn register(&self, call: RegisterCall) -> BoxFuture<'static, Result<RegisterReply, LinkError>>;
+
+    /// What signs the ids of event queues.
+    fn queue_secret(&self) -> BoxFuture<'static, Result<[u8; 32], LinkError>>;
 }

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod catch_up;
+pub mod directory;
 pub mod frame;
 pub mod id_map;
 pub mod keeper;
@@ -19,6 +20,7 @@ pub mod ring;
 pub mod roster;
 pub mod session;
 
+pub use directory::Directory;
 pub use id_map::IdMap;
 pub use keeper::RealmKeeper;
 pub use loader::RealmLoader;

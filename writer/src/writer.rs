@@ -10,7 +10,7 @@ use squall_protocol::frame::{Ephemeral, Frame};
 use squall_protocol::limits::{LOG_RANGE_EVENTS_MAX, REALM_PAGE_ROWS_MAX};
 use squall_protocol::link::{
     Heads, Identity, LastHeard, LinkError, LogRange, NodeLease, PageCursor, RealmPage, Refusal, RefusalCode,
-    WriteOutcome, WriteRequest,
+    RegisterCall, RegisterReply, WriteOutcome, WriteRequest,
 };
 use squall_protocol::{Position, RealmId, Sequence, SessionId, UserId};
 use tokio::task::JoinHandle;
@@ -201,6 +201,16 @@ impl Writer {
             return Ok(());
         }
         Ok(self.store().store_last_heard(heard).await?)
+    }
+
+    /// Registers an event queue: its id, and the state that its client asked for.
+    pub async fn register(&self, call: RegisterCall) -> RegisterReply {
+        crate::api::register(self, call).await
+    }
+
+    /// What signs the ids of event queues.
+    pub async fn queue_secret(&self) -> Result<[u8; 32], LinkError> {
+        Ok(self.store().queue_secret().await?)
     }
 
     /// The realms there are, with their names.

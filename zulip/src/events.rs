@@ -36,7 +36,7 @@ pub struct Listener<'a> {
 }
 
 /// A message as all queues see it that have the same view of content.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct SharedMessage {
     /// The object's fields, without braces.
     fields: String,
@@ -151,7 +151,7 @@ impl Listener<'_> {
         }
         let shared = shared(self.options.apply_markdown);
         let mentioned = shared.mentions.calls(self.viewer);
-        if !self.options.narrow.accepts(message, self.viewer, self.realm, mentioned) {
+        if !self.options.narrow.accepts(message, self.realm, mentioned) {
             return;
         }
         let mut flags = shared.mentions.flags(self.viewer);
@@ -212,7 +212,8 @@ impl Listener<'_> {
     fn peers(&self, op: &str, stream_id: StreamId, user_ids: &[UserId], id: EventId, list: &mut EventList) {
         let others: Vec<_> = user_ids.iter().filter(|user_id| **user_id != self.viewer).collect();
         if self.options.include_subscribers && !others.is_empty() {
-            let event = json!({ "type": "subscription", "op": op, "stream_ids": [stream_id], "user_ids": others });
+            let event =
+                json!({ "type": "subscription", "op": op, "stream_ids": [stream_id], "user_ids": others });
             list.push(id, &event);
         }
     }

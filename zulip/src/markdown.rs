@@ -9,7 +9,7 @@ mod mention;
 use std::fmt::Write as _;
 
 use pulldown_cmark::{Alignment, CodeBlockKind, CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
-use pulldown_cmark::{TextMergeStream, LinkType};
+use pulldown_cmark::{LinkType, TextMergeStream};
 
 use crate::names::Names;
 pub use mention::Mentions;
@@ -35,11 +35,11 @@ pub fn render(content: &str, names: &dyn Names) -> Rendered {
         // A name in bold behind `@` or `#` is no bold text.
         if let (Some(marker), Event::Start(Tag::Strong)) = (writer.marker.take(), &event) {
             let mut name = String::new();
-            while let Some(inner) = events.next() {
-                match inner {
-                    Event::End(TagEnd::Strong) => break,
-                    Event::Text(text) | Event::Code(text) => name.push_str(&text),
-                    _ => {}
+            for inner in events.by_ref() {
+                if let Event::Text(text) | Event::Code(text) = &inner {
+                    name.push_str(text);
+                } else if inner == Event::End(TagEnd::Strong) {
+                    break;
                 }
             }
             writer.reference(marker, &name);
@@ -139,7 +139,8 @@ impl Writer<'_> {
         let (class, at) = if silent { ("user-mention silent", "") } else { ("user-mention", "@") };
         match reference {
             Reference::User(user) => {
-                let _ = write!(self.out.html, "<span class=\"{class}\" data-user-id=\"{}\">{at}", user.user_id);
+                let _ =
+                    write!(self.out.html, "<span class=\"{class}\" data-user-id=\"{}\">{at}", user.user_id);
                 self.escape(&user.full_name);
                 self.push("</span>");
             }
@@ -149,7 +150,10 @@ impl Writer<'_> {
             Reference::Stream(stream, topic) => {
                 let id = stream.stream_id;
                 let class = if topic.is_some() { "stream-topic" } else { "stream" };
-                let _ = write!(self.out.html, "<a class=\"{class}\" data-stream-id=\"{id}\" href=\"/#narrow/channel/{id}");
+                let _ = write!(
+                    self.out.html,
+                    "<a class=\"{class}\" data-stream-id=\"{id}\" href=\"/#narrow/channel/{id}"
+                );
                 self.push("-");
                 inline::write_hash_component(&mut self.out.html, &stream.name.replace(' ', "-"));
                 if let Some(topic) = topic {

@@ -93,10 +93,10 @@ impl QueueNarrow {
         Term::read_all(params)?.into_iter().map(Condition::of).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether a message that `viewer` may see is one it wants to see.
+    /// Whether a message is one that the queue's user wants to see; `mentioned`: it mentions that user.
     #[must_use]
-    pub fn accepts(&self, message: &Message, viewer: UserId, names: &dyn Names, mentioned: bool) -> bool {
-        self.0.iter().all(|condition| condition.holds(message, viewer, names, mentioned))
+    pub fn accepts(&self, message: &Message, names: &dyn Names, mentioned: bool) -> bool {
+        self.0.iter().all(|condition| condition.holds(message, names, mentioned))
     }
 }
 
@@ -106,9 +106,7 @@ impl Condition {
         let unsupported = || ApiError::narrow(&format!("{operator} is not supported in an event queue"));
         let condition = match (operator.as_str(), &operand) {
             ("stream" | "channel", Value::String(name)) => Self::Stream(key(name.trim())),
-            ("stream" | "channel", Value::Number(id)) => {
-                Self::StreamId(id.as_u64().ok_or_else(unsupported)?)
-            }
+            ("stream" | "channel", Value::Number(id)) => Self::StreamId(id.as_u64().ok_or_else(unsupported)?),
             ("topic" | "subject", Value::String(topic)) => Self::Topic(key(topic.trim())),
             ("sender" | "from", Value::String(email)) => Self::Sender(key(email.trim())),
             ("sender" | "from", Value::Number(id)) => {
@@ -122,7 +120,7 @@ impl Condition {
         Ok(if negated { Self::Not(Box::new(condition)) } else { condition })
     }
 
-    fn holds(&self, message: &Message, viewer: UserId, names: &dyn Names, mentioned: bool) -> bool {
+    fn holds(&self, message: &Message, names: &dyn Names, mentioned: bool) -> bool {
         let in_stream = |is: &dyn Fn(&str, u64) -> bool| match &message.to {
             Destination::Stream { stream_id, .. } => {
                 let name = names.stream(*stream_id).map_or_else(String::new, |stream| key(&stream.name));
@@ -143,7 +141,7 @@ impl Condition {
             Self::SenderId(wanted) => message.sender_id == *wanted,
             Self::Direct => matches!(message.to, Destination::Direct { .. }),
             Self::Mentioned => mentioned,
-            Self::Not(condition) => !condition.holds(message, viewer, names, mentioned),
+            Self::Not(condition) => !condition.holds(message, names, mentioned),
         }
     }
 }

@@ -30,11 +30,7 @@ impl Params {
             let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
             if !kind.starts_with("application/x-www-form-urlencoded") {
                 let message = "Send parameters as application/x-www-form-urlencoded";
-                return Err(ApiError::new(
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    "BAD_CONTENT_TYPE",
-                    message,
-                ));
+                return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "BAD_CONTENT_TYPE", message));
             }
             add(&mut values, body);
         }

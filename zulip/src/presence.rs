@@ -92,7 +92,10 @@ mod tests {
         assert_eq!(ada.legacy()["aggregated"]["status"], "active");
         let gone = Shown { status: None, ..ada };
         assert!(gone.modern().get("active_timestamp").is_none());
-        assert_eq!(gone.legacy()["website"], json!({"client": "website", "status": "idle", "timestamp": 100, "pushable": false}));
+        assert_eq!(
+            gone.legacy()["website"],
+            json!({"client": "website", "status": "idle", "timestamp": 100, "pushable": false})
+        );
         assert_eq!(gone.legacy_of_one(300)["aggregated"]["status"], "idle");
         assert_eq!(gone.legacy_of_one(301)["aggregated"]["status"], "offline");
     }

@@ -114,8 +114,7 @@ impl Queue {
         let too_long = || ApiError::bad("The narrow is too long for an event queue");
         let payload = serde_json::to_vec(&payload).map_err(|_| too_long())?;
         let signature = key.sign(&payload);
-        let id =
-            format!("{}.{}", BASE64URL_NOPAD.encode(&payload), BASE64URL_NOPAD.encode(&signature));
+        let id = format!("{}.{}", BASE64URL_NOPAD.encode(&payload), BASE64URL_NOPAD.encode(&signature));
         if id.len() > QUEUE_ID_BYTES_MAX { Err(too_long()) } else { Ok(id) }
     }
 
@@ -255,7 +254,10 @@ mod tests {
         for params in [
             &[][..],
             &[("event_types", "[\"message\"]"), ("apply_markdown", "true"), ("client_gravatar", "false")],
-            &[("narrow", "[[\"stream\",\"general\"],[\"topic\",\"lunch\"]]"), ("include_subscribers", "true")],
+            &[
+                ("narrow", "[[\"stream\",\"general\"],[\"topic\",\"lunch\"]]"),
+                ("include_subscribers", "true"),
+            ],
             &[(
                 "client_capabilities",
                 "{\"bulk_message_deletion\":true,\"stream_typing_notifications\":true,\"other\":true}",

@@ -15,7 +15,7 @@ use squall_protocol::event::Event;
 use squall_protocol::frame::{Ephemeral, Publication};
 use squall_protocol::limits::LOG_RANGE_EVENTS_MAX;
 use squall_protocol::link::{LastHeard, LinkError, LogRange, RealmPage};
-use squall_protocol::server_message::ServerMessage;
+use squall_protocol::server_message::{PresenceSnapshot, ServerMessage};
 use squall_protocol::{Position, RealmId, Sequence, json};
 use tokio::task::JoinSet;
 
@@ -248,6 +248,14 @@ impl Realm {
             None => open.presence_snapshot(now_ms),
         };
         self.setup.shards[shard].tell(ShardInput::PresenceFor { key, change, message });
+    }
+
+    /// Everybody's presence, as told up to the last tick; none while loading.
+    pub(super) fn presence_of_all(&self, now_ms: u64) -> Option<PresenceSnapshot> {
+        match &self.phase {
+            Phase::Open(open) => Some(open.presence.snapshot(now_ms)),
+            Phase::Loading { .. } => None,
+        }
     }
 
     pub(super) fn handle_presence_tick(&mut self, now_ms: u64) {

@@ -4,7 +4,9 @@ use std::sync::Mutex;
 
 use squall_bus::BoxFuture;
 use squall_hub::catch_up::PositionCheck;
-use squall_protocol::link::{EventRecord, Identity, PageCursor, WriteOutcome, WriteRequest};
+use squall_protocol::link::{
+    EventRecord, Identity, PageCursor, RegisterCall, RegisterReply, WriteOutcome, WriteRequest,
+};
 use squall_protocol::{Epoch, Event, Mark};
 
 use super::*;
@@ -84,6 +86,14 @@ impl WriterLink for LogLink {
 
     fn heads(&self, _: Vec<RealmId>) -> BoxFuture<'static, Result<Vec<(RealmId, Position)>, LinkError>> {
         unreachable!("a realm does not read heads itself")
+    }
+
+    fn register(&self, _: RegisterCall) -> BoxFuture<'static, Result<RegisterReply, LinkError>> {
+        unreachable!("a keeper registers no queue")
+    }
+
+    fn queue_secret(&self) -> BoxFuture<'static, Result<[u8; 32], LinkError>> {
+        unreachable!("and signs none")
     }
 
     fn store_last_heard(&self, _: Vec<LastHeard>) -> BoxFuture<'static, Result<(), LinkError>> {

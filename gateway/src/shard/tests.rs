@@ -9,6 +9,7 @@ use clap::Parser;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use squall_bus::{BoxFuture, MemoryBus};
+use squall_hub::catch_up::Block;
 use squall_hub::keeper::ReloadReason;
 use squall_hub::ring::RingLimits;
 use squall_hub::{RealmKeeper, RealmState};
@@ -16,7 +17,8 @@ use squall_protocol::client_message::{Hello, Scope, Status};
 use squall_protocol::event::{Event, Role, User};
 use squall_protocol::frame::Publication;
 use squall_protocol::link::{
-    EventRecord, Identity, LastHeard, LinkError, LogRange, PageCursor, RealmPage, WriteOutcome, WriteRequest,
+    EventRecord, Identity, LastHeard, LinkError, LogRange, PageCursor, RealmPage, RegisterCall,
+    RegisterReply, WriteOutcome, WriteRequest,
 };
 use squall_protocol::server_message::PresenceDiff;
 use squall_protocol::{Codec, Epoch, Mark, Position, Sequence, UserId};
@@ -28,8 +30,11 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{Api, Body};
 use crate::keeper::{KeeperHandle, KeeperInput, PresenceReport, RealmView, Snapshot};
+use crate::queues::Queues;
 use crate::registry::Registry;
 use crate::writer_link::WriterLink;
+
+mod polls;
 
 const REALM: RealmId = RealmId(1);
 const ADA: UserId = UserId(1);
@@ -100,6 +105,8 @@ fn node(options: &[&str]) -> (Arc<Node>, UnboundedReceiver<KeeperInput>) {
         bus: Arc::new(MemoryBus::new()),
         keepers: KeeperHandle::new(keepers),
         registry: Registry::new(config.sessions_per_user_max),
+        queues: Queues::default(),
+        handles: Vec::new(),
         url: "http://127.0.0.1:1".into(),
         shards: 1,
         sessions: Node::first_session_id(),
@@ -213,6 +220,14 @@ impl WriterLink for NoWriter {
 
     fn heads(&self, _: Vec<RealmId>) -> BoxFuture<'static, Result<Vec<(RealmId, Position)>, LinkError>> {
         unreachable!("a shard reads no heads")
+    }
+
+    fn register(&self, _: RegisterCall) -> BoxFuture<'static, Result<RegisterReply, LinkError>> {
+        unreachable!("a shard registers no queue")
+    }
+
+    fn queue_secret(&self) -> BoxFuture<'static, Result<[u8; 32], LinkError>> {
+        unreachable!("and signs none")
     }
 
     fn store_last_heard(&self, _: Vec<LastHeard>) -> BoxFuture<'static, Result<(), LinkError>> {

@@ -51,13 +51,7 @@ pub fn typing(
 }
 
 /// Adds what changed in presence, as of `now_ms`.
-pub fn presence(
-    listener: &Listener<'_>,
-    shown: &[Shown],
-    now_ms: u64,
-    id: EventId,
-    list: &mut EventList,
-) {
+pub fn presence(listener: &Listener<'_>, shown: &[Shown], now_ms: u64, id: EventId, list: &mut EventList) {
     if !listener.wants(EventType::Presence) || shown.is_empty() {
         return;
     }

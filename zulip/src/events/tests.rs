@@ -61,9 +61,9 @@ fn heard(event: &Event, params: &[(&str, &str)]) -> Vec<Value> {
     let (options, realm) = (options(params), realm());
     let listener = Listener { viewer: UserId(1), queue_id: "q1", options: &options, realm: &realm };
     let mut list = EventList::default();
-    let mut shared = |html| match event {
-        Event::Message(message) => Rc::new(SharedMessage::new(message, &realm, html)),
-        _ => panic!("no message"),
+    let mut shared = |html| {
+        let Event::Message(message) = event else { panic!("no message") };
+        Rc::new(SharedMessage::new(message, &realm, html))
     };
     listener.hear(event, EventId::at(Sequence(42), Mark(7)), &mut shared, &mut list);
     let (count, answer) = (list.len(), list.into_answer("q1"));

@@ -20,7 +20,9 @@ pub(super) fn escape(out: &mut String, text: &str) {
 pub(super) fn is_safe(target: &str) -> bool {
     let lower = target.trim_start().to_ascii_lowercase();
     let scheme = ["http://", "https://", "mailto:"].iter().any(|scheme| lower.starts_with(scheme));
-    scheme || (lower.starts_with('/') && !lower.starts_with("//") && !lower.starts_with("/\\")) || lower.starts_with('#')
+    scheme
+        || (lower.starts_with('/') && !lower.starts_with("//") && !lower.starts_with("/\\"))
+        || lower.starts_with('#')
 }
 
 /// Appends `text`, what looks like a web address in it as a link.

@@ -83,7 +83,9 @@ fn html_in_the_text_is_shown_and_not_followed() {
         "<p>&lt;script&gt;alert(&quot;&amp;&#39;&quot;)&lt;/script&gt;</p>"
     );
     assert!(!html("a <img src=x onerror=alert(1)> b").contains("<img"));
-    for target in ["javascript:alert(1)", "JaVaScRiPt:alert(1)", " data:text/html,x", "//evil.example", "vbscript:x"] {
+    for target in
+        ["javascript:alert(1)", "JaVaScRiPt:alert(1)", " data:text/html,x", "//evil.example", "vbscript:x"]
+    {
         assert_eq!(html(&format!("[x](<{target}>)")), "<p><a href=\"\">x</a></p>", "{target}");
     }
     let language = html("```\"><script>\nx\n```");

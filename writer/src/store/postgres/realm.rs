@@ -47,7 +47,7 @@ pub(super) async fn account(c: &Connection, key: KeyHash) -> Result<Option<Accou
     rows.first().map(account).transpose()
 }
 
-const USERS: &str = concat!(
+pub(super) const USERS: &str = concat!(
     "SELECT ",
     user_columns!(),
     " FROM users AS u
