@@ -91,9 +91,9 @@ impl Zulip {
         answered.unwrap_or_else(ApiError::into_response).map(full)
     }
 
-    /// Tells the keepers who has fallen silent.
+    /// Tells the keepers who is still here, and who has fallen silent.
     pub(crate) fn handle_tick(&self, now_ms: u64) {
-        for (realm, report) in self.devices.silent(now_ms) {
+        for (realm, report) in self.devices.handle_tick(now_ms) {
             self.node.keepers.tell(KeeperInput::Presence { realm, report });
         }
     }
