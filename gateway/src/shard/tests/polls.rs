@@ -184,9 +184,9 @@ async fn a_queue_that_knows_of_more_than_the_log_is_none_once_the_log_was_asked(
     let mut poll = bench.poll_of(queue(1, 1, &[]), id(40), false);
     bench.shard.handle_realm_ready(view(&facts(1)));
     assert!(poll.waits());
-    let asked = bench.told().into_iter().find_map(|told| match told {
-        KeeperInput::CheckHead { key, sequence, .. } => Some((key, sequence)),
-        _ => None,
+    let asked = bench.told().into_iter().find_map(|told| {
+        let KeeperInput::CheckHead { key, sequence, .. } = told else { return None };
+        Some((key, sequence))
     });
     let (key, sequence) = asked.expect("the keepers were asked");
     assert_eq!(sequence, Sequence(40));
