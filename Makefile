@@ -1,7 +1,12 @@
 # The two commands are `cargo run --release` (the product, also `make run`) and `make test`.
 
+<<<<<<< HEAD
 .PHONY: help run test setup fmt lint conversation chaos sim bench-fanout fuzz \
 	test-unit test-product test-browser test-python test-javascript
+=======
+.PHONY: help run test setup fmt lint conversation sim bench-fanout fuzz \
+	test-unit test-product test-browser test-python test-javascript test-zulip
+>>>>>>> zm
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +40,9 @@ test-browser: setup ## the demo page in headless Chromium
 
 test-python: setup ## a Python client written from the specification
 	@.ci/test python
+
+test-zulip: setup ## Zulip's own Python bindings and terminal client
+	@.ci/test zulip
 
 # The sizes and the seed can be given: make conversation MESSAGES=500 SEED=7
 conversation: export MESSAGES ?= 2000

@@ -13,8 +13,8 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::service::TowerToHyperService;
 use squall_bus::{BoxFuture, Bus, MemoryBus};
 use squall_protocol::link::{
-    Heads, Identity, LastHeard, LinkError, LogRange, NodeLease, PageCursor, RealmPage, WriteOutcome,
-    WriteRequest,
+    Heads, Identity, LastHeard, LinkError, LogRange, NodeLease, PageCursor, RealmPage, RegisterCall,
+    RegisterReply, WriteOutcome, WriteRequest,
 };
 use squall_protocol::{Position, RealmId, Sequence};
 use squall_writer::{Writer, demo as demo_realm};
@@ -189,5 +189,15 @@ impl WriterLink for DirectLink {
     fn store_last_heard(&self, heard: Vec<LastHeard>) -> BoxFuture<'static, Result<(), LinkError>> {
         let writer = self.0.clone();
         Box::pin(async move { writer.store_last_heard(heard).await })
+    }
+
+    fn register(&self, call: RegisterCall) -> BoxFuture<'static, Result<RegisterReply, LinkError>> {
+        let writer = self.0.clone();
+        Box::pin(async move { Ok(writer.register(call).await) })
+    }
+
+    fn queue_secret(&self) -> BoxFuture<'static, Result<[u8; 32], LinkError>> {
+        let writer = self.0.clone();
+        Box::pin(async move { writer.queue_secret().await })
     }
 }

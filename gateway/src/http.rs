@@ -19,7 +19,7 @@ use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use squall_bus::BoxFuture;
-use squall_protocol::Codec;
+use squall_protocol::{Codec, RealmId};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -29,6 +29,7 @@ use crate::node::Node;
 use crate::shard::{Load, ShardHandle, ShardInput};
 use crate::site;
 use crate::upgrade;
+use crate::zulip::{Endpoint, Zulip};
 
 /// The body of any answer.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
@@ -43,12 +44,16 @@ pub(crate) trait Api: Send + Sync + 'static {
 pub(crate) struct Server {
     node: Arc<Node>,
     shard: ShardHandle,
+    zulip: Zulip,
     connections: Cell<usize>,
+    /// How many of them hold a poll that waits: these have said who they are, and are as many as there are
+    /// sockets for.
+    waiting: Rc<Cell<usize>>,
     draining: watch::Sender<bool>,
 }
 
-/// Connections still speaking HTTP on one shard; more are dropped, so that half-open handshakes can't use up
-/// the process's descriptors.
+/// Connections still speaking HTTP on one shard, without waiting polls; more are dropped, so that half-open
+/// handshakes can't use up the process's descriptors.
 const CONNECTIONS_MAX: usize = 4_096;
 
 /// hyper's buffer for a request's head: longer heads are refused with 431.
@@ -56,7 +61,15 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 impl Server {
     pub(crate) fn new(node: Arc<Node>, shard: ShardHandle) -> Self {
-        Self { node, shard, connections: Cell::new(0), draining: watch::Sender::new(false) }
+        let zulip = Zulip::new(node.clone(), shard.clone());
+        Self {
+            node,
+            shard,
+            zulip,
+            connections: Cell::default(),
+            waiting: Rc::default(),
+            draining: watch::Sender::new(false),
+        }
     }
 
     /// Ends each connection after the answer it waits for, or now if it waits for none.
@@ -64,9 +77,19 @@ impl Server {
         self.draining.send_replace(true);
     }
 
+    /// Looks at what is due.
+    pub(crate) fn handle_tick(&self, now_ms: u64) {
+        self.zulip.handle_tick(now_ms);
+    }
+
+    /// The keepers loaded this realm anew.
+    pub(crate) fn handle_realm_reset(&self, realm: RealmId) {
+        self.zulip.handle_realm_reset(realm);
+    }
+
     /// Serves one socket until it ends, or until it is a WebSocket and goes to the shard.
     pub(crate) fn serve(self: Rc<Self>, socket: TcpStream, address: IpAddr, load: Load) {
-        if self.connections.get() >= CONNECTIONS_MAX {
+        if self.connections.get().saturating_sub(self.waiting.get()) >= CONNECTIONS_MAX {
             tracing::warn!(max = CONNECTIONS_MAX, "too many HTTP connections, one dropped");
             return;
         }
@@ -102,6 +125,9 @@ impl Server {
     }
 
     async fn answer(&self, request: Request<Incoming>, address: IpAddr, load: &Load) -> Response<Body> {
+        if let Some(endpoint) = Endpoint::at(request.uri().path()) {
+            return self.zulip.answer(endpoint, request, || Waiting::begin(&self.waiting)).await;
+        }
         let path = request.uri().path();
         match path {
             "/ws" => self.upgrade(request, load),
@@ -133,6 +159,22 @@ impl Server {
             }
         });
         response
+    }
+}
+
+/// A poll that waits, counted until it is dropped.
+struct Waiting(Rc<Cell<usize>>);
+
+impl Waiting {
+    fn begin(waiting: &Rc<Cell<usize>>) -> Self {
+        waiting.set(waiting.get() + 1);
+        Self(waiting.clone())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Value, json};
 use squall_bus::BoxFuture;
 use squall_protocol::link::{
-    Heads, Identity, LastHeard, LinkError, LogRange, NodeLease, PageCursor, RealmPage, WriteOutcome,
-    WriteRequest,
+    Heads, Identity, LastHeard, LinkError, LogRange, NodeLease, PageCursor, RealmPage, RegisterCall,
+    RegisterReply, WriteOutcome, WriteRequest,
 };
 use squall_protocol::{Position, RealmId, Sequence};
 
@@ -23,6 +23,8 @@ pub(crate) struct LinkStats {
     heads: Kind,
     renew_epoch: Kind,
     store_last_heard: Kind,
+    register: Kind,
+    queue_secret: Kind,
 }
 
 /// One kind of call.
@@ -53,7 +55,17 @@ impl Kind {
 impl LinkStats {
     /// As operators see them.
     pub(crate) fn json(&self) -> Value {
-        let Self { identify, write, realm_page, read_log, heads, renew_epoch, store_last_heard } = self;
+        let Self {
+            identify,
+            write,
+            realm_page,
+            read_log,
+            heads,
+            renew_epoch,
+            store_last_heard,
+            register,
+            queue_secret,
+        } = self;
         json!({
             "identify": identify.json(),
             "write": write.json(),
@@ -62,6 +74,8 @@ impl LinkStats {
             "heads": heads.json(),
             "renew_epoch": renew_epoch.json(),
             "store_last_heard": store_last_heard.json(),
+            "register": register.json(),
+            "queue_secret": queue_secret.json(),
         })
     }
 }
@@ -151,6 +165,14 @@ impl WriterLink for CountedLink {
 
     fn store_last_heard(&self, heard: Vec<LastHeard>) -> BoxFuture<'static, Result<(), LinkError>> {
         self.count(|stats| &stats.store_last_heard, heard.len(), self.link.store_last_heard(heard))
+    }
+
+    fn register(&self, call: RegisterCall) -> BoxFuture<'static, Result<RegisterReply, LinkError>> {
+        self.count(|stats| &stats.register, 1, self.link.register(call))
+    }
+
+    fn queue_secret(&self) -> BoxFuture<'static, Result<[u8; 32], LinkError>> {
+        self.count(|stats| &stats.queue_secret, 1, self.link.queue_secret())
     }
 }
 

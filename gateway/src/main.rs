@@ -16,6 +16,7 @@ mod keeper;
 mod link_stats;
 mod node;
 mod parts;
+mod queues;
 mod registry;
 mod remote_link;
 mod shard;
@@ -24,6 +25,7 @@ mod site;
 mod testing;
 mod upgrade;
 mod writer_link;
+mod zulip;
 
 use anyhow::Context;
 use clap::Parser;

@@ -7,6 +7,7 @@ use hyper::Response;
 use squall_bus::Bus;
 use squall_hub::presence::Times;
 use squall_protocol::SessionId;
+use squall_zulip::queue::QueueTag;
 
 use crate::clock::{BusOffset, Clock};
 use crate::config::Config;
@@ -14,7 +15,9 @@ use crate::health::{Asker, Health};
 use crate::http::{Api, Body};
 use crate::identities::Identities;
 use crate::keeper::KeeperHandle;
+use crate::queues::Queues;
 use crate::registry::Registry;
+use crate::shard::{ShardHandle, ShardInput};
 use crate::writer_link::WriterLink;
 
 /// A node: what its shards, its HTTP and its drain have in common.
@@ -30,6 +33,9 @@ pub(crate) struct Node {
     pub(crate) keepers: KeeperHandle,
     pub(crate) health: Arc<Health>,
     pub(crate) registry: Registry,
+    pub(crate) queues: Queues,
+    /// Where its shards are reached.
+    pub(crate) handles: Vec<ShardHandle>,
     /// Where clients reach this node.
     pub(crate) url: String,
     /// How many shards there are.
@@ -45,6 +51,18 @@ impl Node {
     /// The base address of the HTTP API, as clients reach it.
     pub(crate) fn api_url(&self) -> String {
         format!("{}/api/v1", self.url)
+    }
+
+    /// Tells one of the shards.
+    pub(crate) fn tell_shard(&self, shard: usize, input: ShardInput) {
+        if let Some(handle) = self.handles.get(shard) {
+            handle.tell(input);
+        }
+    }
+
+    /// Ends the queue's poll, wherever it is.
+    pub(crate) fn finish_poll(&self, tag: QueueTag) {
+        self.handles.iter().for_each(|shard| shard.tell(ShardInput::FinishPoll(tag)));
     }
 
     /// A session id that this node has not used in its life, and others hardly have.

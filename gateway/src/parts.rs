@@ -32,6 +32,7 @@ use crate::identities::Identities;
 use crate::keeper::{Company, KeeperHandle, KeeperSetup, Keepers};
 use crate::link_stats::{CountedLink, LinkStats};
 use crate::node::Node;
+use crate::queues::Queues;
 use crate::registry::Registry;
 use crate::shard::{Shard, ShardHandle, ShardInput, shard_channel};
 use crate::writer_link::WriterLink;
@@ -118,6 +119,8 @@ impl Parts {
             keepers: KeeperHandle::new(keeper_inbox),
             health: health.clone(),
             registry: Registry::new(config.sessions_per_user_max),
+            queues: Queues::default(),
+            handles: shards.clone(),
             url,
             shards: shards.len(),
             sessions: Node::first_session_id(),

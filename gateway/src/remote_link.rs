@@ -19,8 +19,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use squall_bus::BoxFuture;
 use squall_protocol::link::{
-    Heads, Identity, LastHeard, LinkError, LogRange, NodeLease, PageCursor, RealmPage, WriteOutcome,
-    WriteRequest,
+    Heads, Identity, LastHeard, LinkError, LogRange, NodeLease, PageCursor, RealmPage, RegisterCall,
+    RegisterReply, WriteOutcome, WriteRequest,
 };
 use squall_protocol::link_secret::LinkSecret;
 use squall_protocol::wire::{
@@ -199,6 +199,18 @@ impl WriterLink for RemoteLink {
             }
             Ok(())
         })
+    }
+
+    fn register(&self, call: RegisterCall) -> BoxFuture<'static, Result<RegisterReply, LinkError>> {
+        let writers = self.writers.clone();
+        let take = |answer| if let Answer::Registered(reply) = answer { Some(reply) } else { None };
+        self.run(async move { writers.read(writers.home, &Request::Register(call), take).await })
+    }
+
+    fn queue_secret(&self) -> BoxFuture<'static, Result<[u8; 32], LinkError>> {
+        let writers = self.writers.clone();
+        let take = |answer| if let Answer::QueueSecret(secret) = answer { Some(secret) } else { None };
+        self.run(async move { writers.ask(writers.home, &Request::QueueSecret, take).await })
     }
 }
 

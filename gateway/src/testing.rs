@@ -2,8 +2,8 @@
 
 use squall_bus::BoxFuture;
 use squall_protocol::link::{
-    Heads, Identity, LastHeard, LinkError, LogRange, NodeLease, PageCursor, RealmPage, WriteOutcome,
-    WriteRequest,
+    Heads, Identity, LastHeard, LinkError, LogRange, NodeLease, PageCursor, RealmPage, RegisterCall,
+    RegisterReply, WriteOutcome, WriteRequest,
 };
 use squall_protocol::{Position, RealmId, Sequence};
 
@@ -63,6 +63,14 @@ pub(crate) trait SilentLink: Send + Sync + 'static {
     fn store_last_heard(&self, _heard: Vec<LastHeard>) -> BoxFuture<'static, Result<(), LinkError>> {
         unreachable!("no times are to be stored")
     }
+
+    fn register(&self, _call: RegisterCall) -> BoxFuture<'static, Result<RegisterReply, LinkError>> {
+        unreachable!("no queue is to be registered")
+    }
+
+    fn queue_secret(&self) -> BoxFuture<'static, Result<[u8; 32], LinkError>> {
+        unreachable!("no queue id is to be signed")
+    }
 }
 
 impl<L: SilentLink> WriterLink for L {
@@ -113,5 +121,13 @@ impl<L: SilentLink> WriterLink for L {
 
     fn store_last_heard(&self, heard: Vec<LastHeard>) -> BoxFuture<'static, Result<(), LinkError>> {
         SilentLink::store_last_heard(self, heard)
+    }
+
+    fn register(&self, call: RegisterCall) -> BoxFuture<'static, Result<RegisterReply, LinkError>> {
+        SilentLink::register(self, call)
+    }
+
+    fn queue_secret(&self) -> BoxFuture<'static, Result<[u8; 32], LinkError>> {
+        SilentLink::queue_secret(self)
     }
 }

@@ -2,8 +2,8 @@
 
 use squall_bus::BoxFuture;
 use squall_protocol::link::{
-    Heads, Identity, LastHeard, LinkError, LogRange, NodeLease, PageCursor, RealmPage, WriteOutcome,
-    WriteRequest,
+    Heads, Identity, LastHeard, LinkError, LogRange, NodeLease, PageCursor, RealmPage, RegisterCall,
+    RegisterReply, WriteOutcome, WriteRequest,
 };
 use squall_protocol::{Position, RealmId, Sequence};
 
@@ -53,4 +53,10 @@ pub(crate) trait WriterLink: Send + Sync + 'static {
 
     /// Remembers when users were last heard of.
     fn store_last_heard(&self, heard: Vec<LastHeard>) -> BoxFuture<'static, Result<(), LinkError>>;
+
+    /// Registers an event queue.
+    fn register(&self, call: RegisterCall) -> BoxFuture<'static, Result<RegisterReply, LinkError>>;
+
+    /// What signs the ids of event queues.
+    fn queue_secret(&self) -> BoxFuture<'static, Result<[u8; 32], LinkError>>;
 }

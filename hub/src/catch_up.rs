@@ -85,10 +85,16 @@ impl Block {
     /// Whether `position` is a place in this block's history.
     #[must_use]
     pub fn check(&self, position: Position) -> PositionCheck {
-        if position.sequence < self.after {
+        self.check_mark(position.sequence, |mark| mark == position.mark)
+    }
+
+    /// The same of a position that knows only a part of its mark, which is good if `is_good`.
+    #[must_use]
+    pub fn check_mark(&self, sequence: Sequence, is_good: impl Fn(Mark) -> bool) -> PositionCheck {
+        if sequence < self.after {
             return PositionCheck::Expired;
         }
-        let mark = match position.sequence.0 - self.after.0 {
+        let mark = match sequence.0 - self.after.0 {
             0 => self.after_mark.ok_or(PositionCheck::Expired),
             n => usize::try_from(n - 1)
                 .ok()
@@ -97,7 +103,7 @@ impl Block {
                 .ok_or(PositionCheck::Beyond),
         };
         match mark {
-            Ok(mark) if mark == position.mark => PositionCheck::Good,
+            Ok(mark) if is_good(mark) => PositionCheck::Good,
             Ok(_) => PositionCheck::Foreign,
             Err(unknown) => unknown,
         }

@@ -22,6 +22,12 @@ impl Announcement {
         Self { message, frames: Views::default() }
     }
 
+    /// The message itself.
+    #[must_use]
+    pub fn message(&self) -> &ServerMessage {
+        &self.message
+    }
+
     /// Its finished frame.
     pub fn frame(&self, codec: Codec) -> &Bytes {
         self.frames[codec.index()].get_or_init(|| message(codec, &self.message))

@@ -9,6 +9,7 @@
 
 pub mod bus_time;
 pub mod catch_up;
+pub mod directory;
 pub mod frame;
 pub mod id_map;
 pub mod keeper;
@@ -21,6 +22,7 @@ pub mod roster;
 pub mod session;
 
 pub use bus_time::BusTime;
+pub use directory::Directory;
 pub use id_map::IdMap;
 pub use keeper::RealmKeeper;
 pub use loader::RealmLoader;

@@ -5,9 +5,11 @@ use squall_protocol::event::{Event, Role, Stream, User};
 use squall_protocol::link::{EventRecord, UserRow};
 use squall_protocol::{Audience, Destination, Position, Sequence, StreamId, UserId, json};
 
+use crate::directory::Directory;
 use crate::member_set::MemberSet;
 
-/// Realm state at [`RealmState::position`]: what stamping an event and judging a session need, no more.
+/// Realm state at [`RealmState::position`]: what stamping an event, judging a session and naming people need,
+/// no more.
 ///
 /// Cloning is O(1): the keeper publishes a copy to the shards after each batch.
 #[derive(Debug, Clone)]
@@ -18,6 +20,7 @@ pub struct RealmState {
     everyone: MemberSet,
     regulars: MemberSet,
     admins: MemberSet,
+    directory: Directory,
 }
 
 /// What a node knows of a user.
@@ -65,6 +68,7 @@ impl RealmState {
             everyone: MemberSet::default(),
             regulars: MemberSet::default(),
             admins: MemberSet::default(),
+            directory: Directory::default(),
         }
     }
 
@@ -84,6 +88,12 @@ impl RealmState {
     #[must_use]
     pub fn everyone(&self) -> &MemberSet {
         &self.everyone
+    }
+
+    /// What users and streams are called.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// The members of `stream`, if it exists.
@@ -167,6 +177,7 @@ impl RealmState {
     }
 
     pub(crate) fn insert_stream(&mut self, stream: &Stream) {
+        self.directory.set_stream(stream);
         self.streams.entry(stream.stream_id).or_default();
     }
 
@@ -180,6 +191,7 @@ impl RealmState {
             Event::Message(_) => {}
             Event::StreamCreated { stream } => self.insert_stream(stream),
             Event::MembersAdded { stream, user_ids, .. } => {
+                self.directory.set_stream(stream);
                 let members = self.streams.entry(stream.stream_id).or_default();
                 user_ids.iter().for_each(|user| members.insert(*user));
             }
@@ -206,6 +218,7 @@ impl RealmState {
             Event::Message(_) | Event::CredentialChanged { .. } => {}
             Event::StreamCreated { stream } => {
                 self.streams.remove(&stream.stream_id);
+                self.directory.remove_stream(stream.stream_id);
             }
             Event::MembersAdded { stream, user_ids, .. } => {
                 let members = self.streams.entry(stream.stream_id).or_default();
@@ -229,6 +242,7 @@ impl RealmState {
             credential_changed: credential_changed.unwrap_or(before),
         };
         self.users.insert(user.user_id, facts);
+        self.directory.set_user(user);
         self.everyone.insert(user.user_id);
         put(&mut self.regulars, user.user_id, user.role != Role::Guest);
         put(&mut self.admins, user.user_id, user.role == Role::Admin);
@@ -236,6 +250,7 @@ impl RealmState {
 
     fn remove_user(&mut self, user: UserId) {
         self.users.remove(&user);
+        self.directory.remove_user(user);
         for set in [&mut self.everyone, &mut self.regulars, &mut self.admins] {
             set.remove(user);
         }

@@ -237,6 +237,47 @@ pub struct LastHeard {
     pub last_heard_s: u64,
 }
 
+/// A client's wish for an event queue, as it came.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisterCall {
+    /// Who it says it is.
+    pub email: String,
+    /// Its key: never in a log.
+    pub key: String,
+    /// The request's parameters by name.
+    pub params: Vec<(String, String)>,
+}
+
+impl std::fmt::Debug for RegisterCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RegisterCall({})", self.email)
+    }
+}
+
+/// The answer to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisterReply {
+    /// HTTP's.
+    pub status: u16,
+    /// Headers by name.
+    pub headers: Vec<(String, String)>,
+    /// A JSON object.
+    pub body: Bytes,
+    /// Set if the gateway must add everybody's presence, which only it knows.
+    pub presence: Option<PresenceWanted>,
+}
+
+/// In which form presence is wanted, and by whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PresenceWanted {
+    /// Who wants it.
+    pub identity: Identity,
+    /// Keyed by user, in the modern form.
+    pub slim: bool,
+    /// Not of users last heard of before this many days; 0: of nobody.
+    pub days: u32,
+}
+
 /// Why the writer gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {

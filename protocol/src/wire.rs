@@ -10,7 +10,8 @@ use crate::frame::FrameError;
 use crate::ids::{RealmId, Sequence};
 use crate::limits::{CONTENT_CHARS_MAX, FRAME_IN_BYTES_MAX, LOG_RANGE_EVENTS_MAX};
 use crate::link::{
-    Heads, Identity, LastHeard, LogRange, NodeLease, PageCursor, RealmPage, WriteOutcome, WriteRequest,
+    Heads, Identity, LastHeard, LogRange, NodeLease, PageCursor, RealmPage, RegisterCall, RegisterReply,
+    WriteOutcome, WriteRequest,
 };
 use crate::position::Position;
 use crate::{binary, envelope};
@@ -70,6 +71,10 @@ pub enum Request {
     StoreLastHeard(Vec<LastHeard>),
     /// What the writer itself can reach.
     Probe,
+    /// Register an event queue.
+    Register(RegisterCall),
+    /// What signs the ids of event queues.
+    QueueSecret,
 }
 
 /// What a writer answers; a variant for each of [`Request`]'s, and one for no answer.
@@ -91,6 +96,10 @@ pub enum Answer {
     LastHeardStored,
     /// What it can reach.
     Standing(Standing),
+    /// As the HTTP API would answer it.
+    Registered(RegisterReply),
+    /// The secret: never in a log.
+    QueueSecret([u8; 32]),
     /// No answer.
     Fault(Fault),
 }
@@ -188,6 +197,8 @@ const HEADS: u16 = 5;
 const RENEW_EPOCH: u16 = 6;
 const STORE_LAST_HEARD: u16 = 7;
 const PROBE: u16 = 8;
+const REGISTER: u16 = 9;
+const QUEUE_SECRET: u16 = 10;
 
 /// An answer has its request's kind, above this.
 const ANSWER: u16 = 1 << 8;
@@ -205,6 +216,8 @@ impl Request {
             Self::RenewEpoch(query) => (RENEW_EPOCH, binary::encode_plain(query)),
             Self::StoreLastHeard(heard) => (STORE_LAST_HEARD, binary::encode_plain(heard)),
             Self::Probe => (PROBE, Vec::new()),
+            Self::Register(call) => (REGISTER, binary::encode_plain(call)),
+            Self::QueueSecret => (QUEUE_SECRET, Vec::new()),
         };
         sealed(kind, &body, REQUEST_BYTES_MAX)
     }
@@ -224,6 +237,8 @@ impl Request {
             RENEW_EPOCH => Self::RenewEpoch(request_body(body)?),
             STORE_LAST_HEARD => Self::StoreLastHeard(request_body(body)?),
             PROBE => Self::Probe,
+            REGISTER => Self::Register(request_body(body)?),
+            QUEUE_SECRET => Self::QueueSecret,
             _ => return Err(WireError::UnknownKind(kind)),
         };
         request.within_bounds()
@@ -235,7 +250,12 @@ impl Request {
             Self::Write(writes) => ("writes", writes.len(), WRITES_MAX),
             Self::Heads(query) => ("realms", query.realms.len(), HEADS_MAX),
             Self::StoreLastHeard(heard) => ("users", heard.len(), LAST_HEARD_MAX),
-            Self::RealmPage(_) | Self::ReadLog(_) | Self::RenewEpoch(_) | Self::Probe => return Ok(self),
+            Self::RealmPage(_)
+            | Self::ReadLog(_)
+            | Self::RenewEpoch(_)
+            | Self::Probe
+            | Self::Register(_)
+            | Self::QueueSecret => return Ok(self),
         };
         if size > max { Err(WireError::TooMany { what, size, max }) } else { Ok(self) }
     }
@@ -253,6 +273,8 @@ impl Answer {
             Self::EpochRenewed(head) => (ANSWER + RENEW_EPOCH, binary::encode_plain(head)),
             Self::LastHeardStored => (ANSWER + STORE_LAST_HEARD, Vec::new()),
             Self::Standing(standing) => (ANSWER + PROBE, binary::encode_plain(standing)),
+            Self::Registered(reply) => (ANSWER + REGISTER, binary::encode_plain(reply)),
+            Self::QueueSecret(secret) => (ANSWER + QUEUE_SECRET, binary::encode_plain(secret)),
             Self::Fault(fault) => (FAULT, binary::encode_plain(fault)),
         };
         sealed(kind, &body, ANSWER_BYTES_MAX)
@@ -271,6 +293,8 @@ impl Answer {
             RENEW_EPOCH => Self::EpochRenewed(answer_body(body)?),
             STORE_LAST_HEARD => Self::LastHeardStored,
             PROBE => Self::Standing(answer_body(body)?),
+            REGISTER => Self::Registered(answer_body(body)?),
+            QUEUE_SECRET => Self::QueueSecret(answer_body(body)?),
             0 => Self::Fault(answer_body(body)?),
             _ => return Err(WireError::UnknownKind(kind)),
         })

@@ -9,6 +9,7 @@ mod messages;
 mod narrow;
 mod params;
 mod people;
+mod register;
 mod render;
 mod settings;
 mod streams;
@@ -24,16 +25,14 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, MethodRouter, get, on};
 use serde_json::json;
 use squall_protocol::wire::Standing;
+use squall_zulip::answer::as_of;
 
-use answer::{Answer, ApiError};
+use answer::{Answer, ApiError, failure, response};
 use call::Call;
+pub(crate) use register::register;
 
 use crate::Writer;
-
-/// What Zulip's version is claimed to be: what clients look up to know what they may ask.
-pub(crate) const ZULIP_VERSION: &str = "11.4";
-/// The feature level of that version.
-pub(crate) const ZULIP_FEATURE_LEVEL: u32 = 421;
+use crate::clock::now_s;
 
 /// All of it: the API under `/api/v1`, `/healthz`, `/readyz`.
 pub(crate) fn router(writer: Writer) -> Router {
@@ -80,11 +79,11 @@ async fn ready(State(writer): State<Writer>) -> Response {
 }
 
 async fn unknown_path() -> Response {
-    ApiError::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing at this path.").into_response()
+    failure(ApiError::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing at this path."))
 }
 
 async fn wrong_method() -> Response {
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method Not Allowed").into_response()
+    failure(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method Not Allowed"))
 }
 
 fn on_get<F, Fut>(endpoint: F) -> MethodRouter<Writer>
@@ -129,27 +128,22 @@ where
     let path = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let (caller, quota) = match call::authenticate(&writer, request.headers()).await {
         Ok(admitted) => admitted,
-        Err(error) => return error.into_response(),
+        Err(error) => return failure(error),
     };
-    let mut response = match params::read(request).await {
-        Err(error) => error.into_response(),
+    let mut answered = match params::read(request).await {
+        Err(error) => failure(error),
         Ok(params) => {
             let call = Call { writer, caller, path, params: params.clone() };
             match endpoint(call).await {
-                Ok(answer) => answer.into_response_with(&params.unused()),
-                Err(error) => error.into_response(),
+                Ok(answer) => response(answer.into_response(&params.unused())),
+                Err(error) => failure(error),
             }
         }
     };
     if let Some(quota) = quota {
-        answer::add_quota(response.headers_mut(), quota);
+        squall_zulip::answer::add_quota(answered.headers_mut(), quota, now_s());
     }
-    response
-}
-
-/// A position as answers carry it.
-fn as_of(position: squall_protocol::Position) -> serde_json::Value {
-    json!({ "epoch": position.epoch, "sequence": position.sequence, "mark": position.mark })
+    answered
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ pub(crate) struct Request {
 pub(crate) enum Change {
     /// A user's message.
     Send { sender_id: UserId, send_id: SendId, to: Destination, content: String },
+    /// A user's message that may be here already: its client had no answer, and named no id.
+    Resend { sender_id: UserId, send_id: SendId, to: Destination, content: String },
     /// New members of a stream that exists.
     Subscribe { actor_id: UserId, stream_id: StreamId, user_ids: Vec<UserId> },
     /// Members no more.
@@ -123,6 +125,7 @@ impl Request {
     pub(crate) fn events_max(&self) -> usize {
         match &self.change {
             Change::Send { .. }
+            | Change::Resend { .. }
             | Change::Subscribe { .. }
             | Change::Unsubscribe { .. }
             | Change::UpdateUser { .. }
@@ -141,7 +144,7 @@ impl Request {
         const FIXED: usize = 128;
         FIXED
             + match &self.change {
-                Change::Send { content, .. } => content.len(),
+                Change::Send { content, .. } | Change::Resend { content, .. } => content.len(),
                 Change::Subscribe { user_ids, .. } | Change::Unsubscribe { user_ids, .. } => {
                     4 * user_ids.len()
                 }

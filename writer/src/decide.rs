@@ -14,7 +14,7 @@ use squall_protocol::event::{Event, Stream, User};
 use squall_protocol::link::{EventRecord, RefusalCode};
 use squall_protocol::{Mark, Position, RealmId, SendId, Sequence, StreamId, UserId};
 
-pub(crate) use facts::{Facts, Ids, Needs, StoredSend};
+pub(crate) use facts::{Facts, Ids, Needs, RecentSend, StoredSend};
 
 use crate::change::{Change, Outcome, Request};
 use crate::secret::{KeyHash, MessageDigest};
@@ -106,6 +106,9 @@ impl Ledger {
     fn apply(&mut self, change: &Change) -> Outcome {
         let outcome = match change {
             Change::Send { sender_id, send_id, to, content } => self.send(*sender_id, send_id, to, content),
+            Change::Resend { sender_id, send_id, to, content } => {
+                self.resend(*sender_id, send_id, to, content)
+            }
             Change::Subscribe { actor_id, stream_id, user_ids } => {
                 self.subscribe(*actor_id, *stream_id, user_ids)
             }

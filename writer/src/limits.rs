@@ -50,6 +50,13 @@ pub(crate) const REALM_NAME_CHARS_MAX: usize = 100;
 /// What a client is told to wait when the lane is full or the database fails.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// How long after a message a client may send it again without an id: ten times a second apart is what the
+/// official bindings do, and each try may take 15 s.
+pub(crate) const RESEND_WINDOW_S: u64 = 60;
+
+/// A sender's newest messages among which one that is sent again is looked for.
+pub(crate) const RESEND_LOOKUP_MAX: usize = 1_000;
+
 /// Events pruned from the log in one transaction.
 pub(crate) const PRUNE_EVENTS_MAX: usize = 2_000;
 

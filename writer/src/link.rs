@@ -100,6 +100,8 @@ async fn answer(writer: &Writer, request: wire::Request) -> Answer {
         wire::Request::StoreLastHeard(heard) => {
             writer.store_last_heard(heard).await.map(|()| Answer::LastHeardStored)
         }
+        wire::Request::Register(call) => Ok(Answer::Registered(writer.register(call).await)),
+        wire::Request::QueueSecret => writer.queue_secret().await.map(Answer::QueueSecret),
         wire::Request::Probe => Ok(Answer::Standing(writer.standing().await)),
     };
     answered.unwrap_or_else(|error| {

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use squall_protocol::UserId;
+use squall_zulip::Quota;
 
 /// A token bucket for each user: a minute's requests at once, then evenly. Kept by this process alone.
 pub(crate) struct RateLimit {
@@ -19,15 +20,6 @@ struct Buckets {
     full_at: HashMap<UserId, Instant>,
     /// Full buckets are thrown out when there are so many entries.
     sweep_at: usize,
-}
-
-/// What is left of a user's minute, for the `X-RateLimit` headers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Quota {
-    pub(crate) limit: u32,
-    pub(crate) remaining: u32,
-    /// Until all of it is back.
-    pub(crate) reset: Duration,
 }
 
 /// Not now, but after this time exactly.

@@ -16,7 +16,7 @@ pub struct ApiKey(String);
 pub(crate) struct KeyHash(pub(crate) [u8; 32]);
 
 /// What a message is told apart by from another with the same send id: half a SHA-256.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct MessageDigest(pub(crate) [u8; 16]);
 
 impl ApiKey {
@@ -92,6 +92,16 @@ pub(crate) fn random_send_id() -> SendId {
     let text = HEXLOWER.encode(&random_bytes::<16>());
     #[expect(clippy::expect_used, reason = "32 hexadecimal digits are visible ASCII")]
     SendId::parse(text).expect("hexadecimal digits are a send id")
+}
+
+/// A secret of a deployment.
+pub(crate) fn random_secret() -> [u8; 32] {
+    random_bytes()
+}
+
+/// A number that nobody else has.
+pub(crate) fn random_number() -> u64 {
+    u64::from_le_bytes(random_bytes())
 }
 
 fn random_bytes<const N: usize>() -> [u8; N] {

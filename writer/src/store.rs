@@ -9,6 +9,7 @@ mod history;
 mod page_cursor;
 mod postgres;
 mod sqlite;
+mod zulip;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use squall_protocol::{Epoch, Mark, Position, RealmId, Sequence, StreamId, UserId
 pub(crate) use history::{Anchor, HistoryPage, HistoryQuery, Narrow, StoredMessage};
 pub(crate) use postgres::{PostgresOptions, PostgresStore};
 pub(crate) use sqlite::SqliteStore;
+pub(crate) use zulip::{Registration, ZulipStore};
 
 use crate::change::{Outcome, Request};
 use crate::decide::{self, Decision};
@@ -48,7 +50,7 @@ pub(crate) enum LanePlan {
 
 /// A database. Each read is one snapshot, and its `as_of` is the log's head in that snapshot; of a realm
 /// that is not there every read says `UnknownRealm`.
-pub(crate) trait Store: Commit {
+pub(crate) trait Store: Commit + ZulipStore {
     /// Makes a realm; `None` if its name is taken.
     fn create_realm(&self, name: String, epoch: Epoch) -> BoxFuture<'_, Result<Option<RealmId>, StoreError>>;
 

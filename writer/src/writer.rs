@@ -10,7 +10,7 @@ use squall_protocol::frame::{Ephemeral, Frame};
 use squall_protocol::limits::{LOG_RANGE_EVENTS_MAX, REALM_PAGE_ROWS_MAX};
 use squall_protocol::link::{
     Heads, Identity, LastHeard, LinkError, LogRange, NodeLease, PageCursor, RealmPage, Refusal, RefusalCode,
-    WriteOutcome, WriteRequest,
+    RegisterCall, RegisterReply, WriteOutcome, WriteRequest,
 };
 use squall_protocol::wire::Standing;
 use squall_protocol::{Position, RealmId, Sequence, SessionId, UserId};
@@ -218,6 +218,16 @@ impl Writer {
         };
         let bus_fault = (!self.inner.bus.is_publishing()).then(|| "nothing can be published".to_owned());
         Standing { database_fault, bus_fault }
+    }
+
+    /// Registers an event queue: its id, and the state that its client asked for.
+    pub async fn register(&self, call: RegisterCall) -> RegisterReply {
+        crate::api::register(self, call).await
+    }
+
+    /// What signs the ids of event queues.
+    pub async fn queue_secret(&self) -> Result<[u8; 32], LinkError> {
+        Ok(self.store().queue_secret().await?)
     }
 
     /// The realms there are, with their names.

@@ -18,9 +18,11 @@ use squall_hub::roster::SessionKey;
 use squall_protocol::client_message::Status;
 use squall_protocol::frame::Frame;
 use squall_protocol::link::{Heads, LastHeard, LinkError, LogRange, RealmPage};
+use squall_protocol::server_message::PresenceSnapshot;
 use squall_protocol::wire::HEADS_MAX;
 use squall_protocol::{Position, RealmId, Sequence, SessionId, UserId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -48,6 +50,8 @@ pub(crate) enum KeeperInput {
     Presence { realm: RealmId, report: PresenceReport },
     /// A session needs everybody's presence, or what changed since.
     PresenceSince { realm: RealmId, shard: usize, key: SessionKey, since: Option<u64> },
+    /// A request by HTTP asks for everybody's presence; no answer if the realm is not there.
+    PresenceOfAll { realm: RealmId, reply: oneshot::Sender<PresenceSnapshot> },
 }
 
 /// What a shard reports of a device.
@@ -209,6 +213,11 @@ impl Keepers {
             KeeperInput::PresenceSince { realm, shard, key, since } => {
                 if let Some(realm) = self.realms.get_mut(&realm) {
                     realm.tell_presence(shard, key, since, now_ms);
+                }
+            }
+            KeeperInput::PresenceOfAll { realm, reply } => {
+                if let Some(realm) = self.realms.get_mut(&realm) {
+                    realm.answer_presence_of_all(reply, now_ms);
                 }
             }
         }

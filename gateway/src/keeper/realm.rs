@@ -17,7 +17,9 @@ use squall_protocol::event::Event;
 use squall_protocol::frame::{Ephemeral, Publication};
 use squall_protocol::limits::LOG_RANGE_EVENTS_MAX;
 use squall_protocol::link::{LinkError, LogRange, RealmPage};
+use squall_protocol::server_message::PresenceSnapshot;
 use squall_protocol::{Position, RealmId, Sequence, json};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::{Answer, Errand, KeeperSetup, RealmView, Snapshot, Task};
@@ -65,6 +67,8 @@ struct Open {
     noted: Sequence,
     /// Sessions that wait for presence until it is settled, and since which change.
     unsettled: Vec<(usize, SessionKey, Option<u64>)>,
+    /// Requests by HTTP that wait for the same: each a client's that waits for its answer.
+    unanswered: Vec<oneshot::Sender<PresenceSnapshot>>,
     /// The encoded snapshot at a change number, shared by all who open at it.
     snapshot: Option<(u64, Arc<Announcement>)>,
 }
@@ -387,6 +391,7 @@ impl Realm {
             ahead: Vec::new(),
             presence: self.new_presence(last_heard, now_ms),
             unsettled: Vec::new(),
+            unanswered: Vec::new(),
             snapshot: None,
         }));
     }

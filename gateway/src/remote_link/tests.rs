@@ -305,6 +305,13 @@ async fn each_question_gets_the_answer_to_it() {
             }),
             Request::RenewEpoch(query) => Answer::EpochRenewed(query.seen),
             Request::StoreLastHeard(_) => Answer::LastHeardStored,
+            Request::Register(call) => Answer::Registered(RegisterReply {
+                status: 200,
+                headers: call.params,
+                body: call.email.into(),
+                presence: None,
+            }),
+            Request::QueueSecret => Answer::QueueSecret([7; 32]),
             Request::Write(_) | Request::Heads(_) | Request::Probe => unreachable!("not here"),
         })
     })
@@ -320,6 +327,11 @@ async fn each_question_gets_the_answer_to_it() {
     let heard = vec![LastHeard { user_id: UserId(1), last_heard_s: 1 }; LAST_HEARD_MAX + 1];
     assert_eq!(link.store_last_heard(heard).await, Ok(()));
     assert_eq!(writer.asked(), 6, "more users than one request takes are told in two");
+    let params = vec![("slim_presence".into(), "true".into())];
+    let call = RegisterCall { email: "ada@x".into(), key: "key".into(), params: params.clone() };
+    let reply = link.register(call).await.unwrap();
+    assert_eq!((reply.status, reply.headers, &reply.body[..]), (200, params, &b"ada@x"[..]));
+    assert_eq!(link.queue_secret().await, Ok([7; 32]));
     writer.now(heads);
     assert_eq!(head_of(&link).await.unwrap().heads, [(realm, head())]);
 }

@@ -16,6 +16,8 @@ use squall_protocol::{CloseCode, Codec, Epoch, RealmId, Sequence};
 
 use super::Shard;
 use super::connection::{Connection, Offered};
+use super::guests::is_guest;
+use super::polls::Telling;
 use super::realms::ShardRealm;
 use crate::keeper::KeeperInput;
 
@@ -24,11 +26,13 @@ pub(super) struct Pass {
     pub(super) realm: RealmId,
     /// What live sessions had before.
     before: Sequence,
-    fan_out: FanOut,
+    pub(super) fan_out: FanOut,
     next: usize,
     /// The frames that were written last, in each codec: sessions that see the same are neighbours.
     joined: [Joined; Codec::ALL.len()],
     epoch: Epoch,
+    /// The same events as polls are told them.
+    pub(super) telling: Telling,
     /// Whose sessions end with these events.
     revoked: Vec<SessionKey>,
 }
@@ -42,7 +46,7 @@ struct Joined {
 
 /// Bodies in one pass, and in one step of a catch-up.
 const PASS_BODY_BYTES_MAX: usize = 256 * 1024;
-const STEP_BODY_BYTES_MAX: usize = 64 * 1024;
+pub(super) const STEP_BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Writes between two looks at the clock.
 const WRITES_PER_LOOK: usize = 32;
@@ -111,6 +115,7 @@ impl Shard {
             next: 0,
             joined: Default::default(),
             epoch: snapshot.ring.base().epoch,
+            telling: Telling::default(),
             revoked,
         });
     }
@@ -128,6 +133,9 @@ impl Shard {
     }
 
     fn deliver_to(&mut self, key: SessionKey, mask: u64, pass: &mut Pass) {
+        if is_guest(key) {
+            return self.deliver_to_poll(key, mask, pass);
+        }
         let Some(connection) = self.connections.get_mut(key.slot as usize) else { return };
         if connection.generation != key.generation || connection.open().is_none() || mask == 0 {
             return;
@@ -153,6 +161,9 @@ impl Shard {
 
     /// A session whose socket takes bytes has its turn if it is behind.
     pub(super) fn queue_if_behind(&mut self, key: SessionKey) {
+        if is_guest(key) {
+            return self.queue_poll_if_behind(key);
+        }
         let Some(connection) = self.connection(key) else { return };
         if !connection.is_clear() {
             return;
@@ -173,6 +184,9 @@ impl Shard {
 
     /// One step of a session that is behind.
     fn catch_up(&mut self, key: SessionKey) {
+        if is_guest(key) {
+            return self.catch_up_poll(key);
+        }
         let Some(connection) = self.connection(key) else { return };
         connection.queued_to_catch_up = false;
         if !connection.is_clear() {
@@ -231,13 +245,13 @@ impl Shard {
         }
     }
 
-    fn caught_up_to(&mut self, key: SessionKey, id: RealmId, upto: Sequence) {
+    pub(super) fn caught_up_to(&mut self, key: SessionKey, id: RealmId, upto: Sequence) {
         if let Some(roster) = self.realms.get_mut(&id).and_then(|realm| realm.roster.as_mut()) {
             roster.caught_up_to(key, upto);
         }
     }
 
-    fn await_block(&mut self, key: SessionKey, id: RealmId, number: u64) {
+    pub(super) fn await_block(&mut self, key: SessionKey, id: RealmId, number: u64) {
         let Some(realm) = self.realms.get_mut(&id) else { return };
         // One that is here did not reach far enough: it ended with the log's head, and the head moved on.
         realm.blocks.remove(&number);
@@ -253,7 +267,7 @@ impl Shard {
 impl Pass {
     /// The events of a mask.
     fn events(&self, mask: u64) -> impl Iterator<Item = &Arc<RingEvent>> {
-        bits(mask).filter_map(|bit| self.fan_out.events.get(bit))
+        chosen(&self.fan_out.events, mask)
     }
 
     /// Their frames behind one another; a single one is not copied.
@@ -267,12 +281,17 @@ impl Pass {
         if joined.mask != mask {
             joined.mask = mask;
             joined.frames.clear();
-            for event in bits(mask).filter_map(|bit| events.get(bit)) {
+            for event in chosen(events, mask) {
                 joined.frames.extend_from_slice(event.frame(codec, epoch));
             }
         }
         &joined.frames
     }
+}
+
+/// The events of a mask.
+pub(super) fn chosen(events: &[Arc<RingEvent>], mask: u64) -> impl Iterator<Item = &Arc<RingEvent>> {
+    bits(mask).filter_map(|bit| events.get(bit))
 }
 
 /// The places of the bits that are set.

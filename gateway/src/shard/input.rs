@@ -13,8 +13,10 @@ use squall_hub::keeper::ReloadReason;
 use squall_hub::roster::SessionKey;
 use squall_protocol::link::{Identity, LinkError};
 use squall_protocol::{Codec, RealmId};
+use squall_zulip::queue::QueueTag;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::guests::GuestRequest;
 use super::writes::Outcomes;
 use crate::admission::Place;
 use crate::keeper::RealmView;
@@ -25,6 +27,10 @@ pub(crate) enum ShardInput {
     Accepted { socket: TcpStream, address: IpAddr, load: Load },
     /// A socket after its upgrade, and the bytes that came behind the request.
     Upgraded { socket: TcpStream, codec: Codec, leftover: Bytes, load: Load },
+    /// An HTTP request that needs its realm.
+    Guest(Box<GuestRequest>),
+    /// A newer poll of this queue came elsewhere, or it was given up.
+    FinishPoll(QueueTag),
     /// Whose token it was.
     Identified { key: SessionKey, answer: Result<Option<Identity>, LinkError> },
     /// The batch of writes on a lane is done.

@@ -9,9 +9,11 @@
 
 mod connection;
 mod delivery;
+mod guests;
 mod inbound;
 mod input;
 mod peers;
+mod polls;
 mod readiness;
 mod realms;
 mod revocation;
@@ -38,6 +40,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::connection::{Connection, Peer};
 use self::delivery::Pass;
+pub(crate) use self::guests::{GuestPurpose, GuestRequest, PollRequest};
+use self::guests::{Guests, is_guest};
 pub(crate) use self::input::{Load, ShardHandle, ShardInbox, ShardInput, shard_channel};
 use self::readiness::{EVENTS_PER_LOOK, Readiness};
 use self::realms::ShardRealm;
@@ -56,6 +60,7 @@ pub(crate) struct Shard {
     readiness: Readiness,
     connections: Slab<Connection>,
     generation: u32,
+    guests: Guests,
     realms: IdMap<RealmId, ShardRealm>,
     writes: Writes,
     /// One for all sockets: nothing is left in it between reads.
@@ -149,6 +154,7 @@ impl Shard {
             readiness: Readiness::new()?,
             connections: Slab::new(),
             generation: 0,
+            guests: Guests::default(),
             realms: IdMap::default(),
             writes: Writes::new(node.link.clone(), handle.clone()),
             read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
@@ -177,6 +183,8 @@ impl Shard {
             ShardInput::Upgraded { socket, codec, leftover, load } => {
                 self.handle_upgraded(socket, codec, &leftover, load);
             }
+            ShardInput::Guest(request) => self.handle_guest(*request),
+            ShardInput::FinishPoll(tag) => self.finish_poll_of(tag),
             ShardInput::Identified { key, answer } => self.handle_identified(key, answer),
             ShardInput::Written { lane, outcomes } => self.handle_written(lane, outcomes),
             ShardInput::RealmReady(view) => self.handle_realm_ready(view),
@@ -237,6 +245,9 @@ impl Shard {
         }
         self.take_pulses(now_ms);
         self.ping(now_ms);
+        self.guests_due(now_ms);
+        self.leave_empty_realms(now_ms);
+        self.http.handle_tick(now_ms);
         while let Some((key, _)) = self.lingering.pop(now_ms) {
             if self.connection(key).is_some_and(|connection| matches!(connection.peer, Peer::Closing)) {
                 self.remove(key);
@@ -275,6 +286,7 @@ impl Shard {
 
     /// Tells each client when to go, one after the other over the time given.
     fn hand_on(&mut self, over: Duration) {
+        self.drain_guests();
         let keys = self.keys();
         let over_ms = millis(over);
         // The shards' clients take turns, so that no two of the node have the same delay.
@@ -326,6 +338,9 @@ impl Shard {
 
     /// Ends a connection: says why, then waits a little for the peer's own goodbye.
     fn close(&mut self, key: SessionKey, code: CloseCode) {
+        if is_guest(key) {
+            return self.close_guest(key, code);
+        }
         let now_ms = self.node.clock.now_ms();
         self.leave(key);
         let Some(connection) = self.connection(key) else { return };

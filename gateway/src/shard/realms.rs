@@ -14,6 +14,7 @@ use squall_protocol::{CloseCode, Epoch, Position, RealmId, Sequence, UserId};
 
 use super::Shard;
 use super::connection::{Connection, Joining, Peer};
+use super::guests::is_guest;
 use crate::keeper::{KeeperInput, RealmView};
 
 /// One realm in one shard.
@@ -24,12 +25,14 @@ pub(super) struct ShardRealm {
     /// Who is in it; none until the realm is loaded.
     pub(super) roster: Option<Roster>,
     /// Sessions that wait for the realm, or for it to reach what they know of.
-    joining: Vec<SessionKey>,
+    pub(super) joining: Vec<SessionKey>,
     /// Blocks of the log for sessions that resume, and who waits for which.
     pub(super) blocks: HashMap<u64, Arc<Block>>,
     pub(super) awaiting_block: HashMap<u64, Vec<SessionKey>>,
     /// The last presence change told to the sessions here.
     presence_change: u64,
+    /// Nobody is in it since: it is let go a little later, for a poll is hardly answered when the next comes.
+    empty_ms: Option<u64>,
 }
 
 /// How a joining session's position fits the realm.
@@ -45,6 +48,9 @@ enum Fit {
     /// There is no such session any more.
     Gone,
 }
+
+/// How long a shard keeps a realm that only guests were in.
+const EMPTY_MS: u64 = 5_000;
 
 /// Blocks of the log that a shard holds for one realm's resuming sessions.
 const BLOCKS_MAX: usize = 4;
@@ -71,11 +77,28 @@ impl Shard {
         if let Some(roster) = &mut realm.roster {
             roster.leave(key, user);
         }
-        if realm.joining.is_empty() && realm.roster.as_ref().is_none_or(Roster::is_empty) {
-            self.realms.remove(&id);
-            self.passes.retain(|pass| pass.realm != id);
-            self.node.keepers.tell(KeeperInput::Detach { realm: id, shard: self.index });
+        if realm.is_empty() {
+            self.let_go(id);
         }
+    }
+
+    /// Lets go of realms that nobody has been in for a while.
+    pub(super) fn leave_empty_realms(&mut self, now_ms: u64) {
+        let mut left = Vec::new();
+        for (id, realm) in &mut self.realms {
+            if !realm.is_empty() {
+                realm.empty_ms = None;
+            } else if *realm.empty_ms.get_or_insert(now_ms) + EMPTY_MS <= now_ms {
+                left.push(*id);
+            }
+        }
+        left.into_iter().for_each(|id| self.let_go(id));
+    }
+
+    fn let_go(&mut self, id: RealmId) {
+        self.realms.remove(&id);
+        self.passes.retain(|pass| pass.realm != id);
+        self.node.keepers.tell(KeeperInput::Detach { realm: id, shard: self.index });
     }
 
     pub(super) fn handle_realm_ready(&mut self, view: Arc<RealmView>) {
@@ -99,6 +122,7 @@ impl Shard {
         realm.blocks.clear();
         realm.awaiting_block.clear();
         realm.presence_change = 0;
+        self.http.handle_realm_reset(id);
         self.passes.retain(|pass| pass.realm != id);
         let reason = match why {
             ReloadReason::Epoch => ResetReason::Epoch,
@@ -118,6 +142,7 @@ impl Shard {
             if let Some(joining) = self.joining(key) {
                 joining.asked_of_head = None;
             }
+            self.guest_asks_anew(key);
         }
         self.join_waiting(id);
         self.handle_advanced(id);
@@ -132,6 +157,9 @@ impl Shard {
     }
 
     fn join(&mut self, key: SessionKey, id: RealmId) {
+        if is_guest(key) {
+            return self.join_guest(key, id);
+        }
         match self.fit(key, id) {
             Fit::At { position, unproven } => self.open(key, position, unproven),
             Fit::Reset(reason) => {
@@ -201,6 +229,9 @@ impl Shard {
     pub(super) fn handle_beyond_head(&mut self, id: RealmId, key: SessionKey) {
         let Some(head) = self.realms.get(&id).and_then(|realm| realm.view.as_ref()) else { return };
         let head = head.load().ring.head().sequence;
+        if is_guest(key) {
+            return self.guest_beyond_head(key, head);
+        }
         let Some(joining) = self.joining(key) else { return };
         if joining.session.as_of() > head {
             // The log went back since the token was checked: what was found then proves nothing now.
@@ -233,6 +264,9 @@ impl Shard {
 
     /// Tells a session to start again from where the realm is, and goes on with it from there.
     pub(super) fn reset(&mut self, key: SessionKey, reason: ResetReason, herd: usize) {
+        if is_guest(key) {
+            return self.lose_queue(key);
+        }
         let Some(open) = self.connection(key).and_then(Connection::open) else { return };
         let (id, user) = (open.session.realm_id(), open.session.user_id());
         // A shard that slept past the ring knows no position until it has looked: it comes here again.
@@ -273,7 +307,9 @@ impl Shard {
         let Some(roster) = self.realms.get(&id).and_then(|realm| realm.roster.as_ref()) else { return };
         // Sessions behind do without.
         for key in roster.live_of(audience) {
-            if self.connection(key).is_some_and(|connection| connection.is_clear()) {
+            if is_guest(key) {
+                self.tell_poll_typing(key, id, message.message());
+            } else if self.connection(key).is_some_and(|connection| connection.is_clear()) {
                 self.announce(key, message);
             }
         }
@@ -290,6 +326,8 @@ impl Shard {
     pub(super) fn handle_presence_diff(&mut self, id: RealmId, from: u64, to: u64, message: &Announcement) {
         let Some(realm) = self.realms.get_mut(&id) else { return };
         realm.presence_change = to;
+        self.tell_polls_presence(id, message.message());
+        let Some(realm) = self.realms.get(&id) else { return };
         let sessions: Vec<_> = realm.roster.iter().flat_map(Roster::sessions).collect();
         for key in sessions {
             let Some(connection) = self.connection(key) else { continue };
@@ -334,6 +372,10 @@ impl Shard {
 }
 
 impl ShardRealm {
+    fn is_empty(&self) -> bool {
+        self.joining.is_empty() && self.roster.as_ref().is_none_or(Roster::is_empty)
+    }
+
     /// The life of the log that its events are of.
     pub(super) fn epoch(&self) -> Option<Epoch> {
         Some(self.view.as_ref()?.load().ring.base().epoch)

@@ -40,6 +40,9 @@ impl Shard {
     /// Those of `keys` whose users the realm no longer lets in with the credential they came with.
     pub(super) fn ended(&self, keys: &[SessionKey], state: &RealmState) -> Vec<SessionKey> {
         let is_ended = |key: &SessionKey| {
+            if let Some(guest) = self.guests.get(*key) {
+                return !guest.is_admitted(state);
+            }
             let connection = self.connections.get(key.slot as usize);
             let session = connection.filter(|connection| connection.generation == key.generation);
             let session = session.and_then(Connection::session);

@@ -9,6 +9,7 @@ use clap::Parser;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use squall_bus::{BoxFuture, MemoryBus};
+use squall_hub::catch_up::Block;
 use squall_hub::keeper::ReloadReason;
 use squall_hub::ring::RingLimits;
 use squall_hub::{RealmKeeper, RealmState};
@@ -29,8 +30,11 @@ use crate::health::Health;
 use crate::http::{Api, Body};
 use crate::identities::Identities;
 use crate::keeper::{KeeperHandle, KeeperInput, PresenceReport, RealmView, Snapshot};
+use crate::queues::Queues;
 use crate::registry::Registry;
 use crate::testing::SilentLink;
+
+mod polls;
 
 const REALM: RealmId = RealmId(1);
 const ADA: UserId = UserId(1);
@@ -105,6 +109,8 @@ fn node(options: &[&str]) -> (Arc<Node>, UnboundedReceiver<KeeperInput>) {
         bus: Arc::new(MemoryBus::new()),
         keepers: KeeperHandle::new(keepers),
         registry: Registry::new(config.sessions_per_user_max),
+        queues: Queues::default(),
+        handles: Vec::new(),
         url: "http://127.0.0.1:1".into(),
         shards: 1,
         sessions: Node::first_session_id(),

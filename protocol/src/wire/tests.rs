@@ -1,7 +1,7 @@
 use super::*;
 use crate::event::{Destination, Event, Role, Stream, User};
 use crate::ids::{Epoch, Mark, MessageId, NodeId, SendId, SessionId, StreamId, UserId};
-use crate::link::{EventRecord, Operation, Refusal, RefusalCode, UserRow};
+use crate::link::{EventRecord, Operation, PresenceWanted, Refusal, RefusalCode, UserRow};
 
 fn at(sequence: u64) -> Position {
     Position { epoch: Epoch(7), sequence: Sequence(sequence), mark: Mark(9) }
@@ -38,6 +38,12 @@ fn requests() -> Vec<Request> {
         Request::RenewEpoch(EpochQuery { realm_id, seen: at(42) }),
         Request::StoreLastHeard(vec![LastHeard { user_id: UserId(2), last_heard_s: 1_763_818_162 }]),
         Request::Probe,
+        Request::Register(RegisterCall {
+            email: "ada@x".into(),
+            key: "key".into(),
+            params: vec![("event_types".into(), "[\"message\"]".into())],
+        }),
+        Request::QueueSecret,
     ]
 }
 
@@ -58,7 +64,7 @@ fn answers() -> Vec<Answer> {
     let identity = Identity { realm_id: RealmId(1), user_id: UserId(2), as_of: at(1) };
     let refusal = Refusal::retryable(RefusalCode::RateLimited, "too many", 1_200);
     vec![
-        Answer::Identified(vec![Some(identity), None]),
+        Answer::Identified(vec![Some(identity.clone()), None]),
         Answer::Written(vec![
             WriteOutcome::Sent { message_id: MessageId(907), sequence: Sequence(43) },
             WriteOutcome::Done { sequence: Sequence(44) },
@@ -86,6 +92,13 @@ fn answers() -> Vec<Answer> {
         Answer::EpochRenewed(at(3)),
         Answer::LastHeardStored,
         Answer::Standing(Standing { database_fault: Some("away".into()), bus_fault: None }),
+        Answer::Registered(RegisterReply {
+            status: 200,
+            headers: vec![("x-ratelimit-limit".into(), "600".into())],
+            body: Bytes::from_static(b"{}"),
+            presence: Some(PresenceWanted { identity, slim: true, days: 14 }),
+        }),
+        Answer::QueueSecret([7; 32]),
         Answer::Fault(Fault::Unavailable("busy".into())),
         Answer::Fault(Fault::UnknownRealm(RealmId(9))),
         Answer::Fault(Fault::UnknownKind(77)),

@@ -3,18 +3,15 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use axum::http::{HeaderMap, header};
-use data_encoding::BASE64;
-use squall_protocol::event::User;
+use axum::http::HeaderMap;
 use squall_protocol::{Position, RealmId, StreamId, UserId};
+use squall_zulip::{Credentials, Quota};
 
 use super::answer::ApiError;
 use super::params::Params;
 use crate::Writer;
-use crate::rate_limit::Quota;
 use crate::secret::KeyHash;
 use crate::store::{Account, StreamRef, StreamView};
-use crate::text;
 
 /// What an endpoint gets.
 pub(super) struct Call {
@@ -82,32 +79,12 @@ pub(super) async fn authenticate(
     writer: &Writer,
     headers: &HeaderMap,
 ) -> Result<(Account, Option<Quota>), ApiError> {
-    let (email, key) = credentials(headers)?;
-    let account = writer.store().account(KeyHash::of(&key)).await?;
-    let owns = |user: &User| text::key(&user.email) == text::key(email.trim());
-    let account = account.filter(|account| owns(&account.user));
-    let account = account.ok_or_else(|| ApiError::unauthorized("INVALID_API_KEY", "Invalid API key"))?;
+    let credentials = Credentials::of(headers)?;
+    let account = writer.store().account(KeyHash::of(&credentials.key)).await?;
+    let account = account.filter(|account| credentials.names(&account.user.email));
+    let account = account.ok_or_else(ApiError::invalid_key)?;
     let quota = writer.rate_limit().take(account.user.user_id, Instant::now())?;
     Ok((account, quota))
-}
-
-fn credentials(headers: &HeaderMap) -> Result<(String, String), ApiError> {
-    let missing = "Not logged in: API authentication or user session required";
-    let value = headers.get(header::AUTHORIZATION);
-    let value = value.ok_or_else(|| ApiError::unauthorized("UNAUTHORIZED", missing))?;
-    let invalid = || ApiError::unauthorized("UNAUTHORIZED", "Invalid authorization header for basic auth");
-    let value = value.to_str().map_err(|_| invalid())?;
-    let (scheme, encoded) = value.split_once(' ').ok_or_else(invalid)?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return Err(ApiError::unauthorized(
-            "UNAUTHORIZED",
-            "This endpoint requires HTTP basic authentication.",
-        ));
-    }
-    let decoded = BASE64.decode(encoded.trim().as_bytes()).map_err(|_| invalid())?;
-    let decoded = String::from_utf8(decoded).map_err(|_| invalid())?;
-    let (email, key) = decoded.split_once(':').ok_or_else(invalid)?;
-    Ok((email.to_owned(), key.to_owned()))
 }
 
 /// The caller's own position: that of the read which knew the key.

@@ -5,9 +5,10 @@ use squall_protocol::limits::{CONTENT_CHARS_MAX, ID_MAX, TOPIC_CHARS_MAX};
 use squall_protocol::{Destination, MessageId, SendId};
 
 use super::answer::{Answer, ApiError};
+use super::as_of;
 use super::call::Call;
 use super::narrow::{self, stream_ref, user_refs, user_refs_in};
-use super::{as_of, render};
+use super::render::{self, Wanted};
 use crate::change::{Change, Outcome, Request};
 use crate::secret::random_send_id;
 use crate::store::{Anchor, HistoryQuery, StreamRef};
@@ -22,7 +23,10 @@ const _: () = assert!(ANCHOR_NEWEST > ID_MAX);
 
 /// `POST messages`
 pub(super) async fn send(call: Call) -> Result<Answer, ApiError> {
-    let send_id = send_id(&call)?;
+    let named_id = send_id(&call)?;
+    // What the official bindings say when they try again, and name no id.
+    let resent = named_id.is_none() && call.params.flag("dont_block", false)?;
+    let send_id = named_id.unwrap_or_else(random_send_id);
     let content = content(call.params.required("content")?)?;
     let kind = call.params.required("type")?;
     let to = call.params.required("to")?;
@@ -32,11 +36,19 @@ pub(super) async fn send(call: Call) -> Result<Answer, ApiError> {
         "direct" | "private" => direct_destination(&call, to).await?,
         _ => return Err(ApiError::invalid("type", "is not stream, channel, direct or private")),
     };
-    let change =
-        Change::Send { sender_id: call.user_id(), send_id: send_id.clone(), to: to.clone(), content };
+    let (sender_id, to_store) = (call.user_id(), to.clone());
+    let change = if resent {
+        Change::Resend { sender_id, send_id: send_id.clone(), to: to_store, content }
+    } else {
+        Change::Send { sender_id, send_id: send_id.clone(), to: to_store, content }
+    };
     match call.writer.apply_one(Request { realm_id: call.realm_id(), change }).await {
         Outcome::Sent { message_id, sequence } => {
-            Ok(Answer::new(json!({ "id": message_id, "sequence": sequence, "send_id": send_id })))
+            let mut answer = Answer::new(json!({ "id": message_id, "sequence": sequence }));
+            if !resent {
+                answer.0.insert("send_id".into(), json!(send_id));
+            }
+            Ok(answer)
         }
         Outcome::Refused(refusal) => Err(refused(refusal, &to)),
         Outcome::Done { .. } | Outcome::Entered(_) | Outcome::UsersCreated(_) | Outcome::StreamCreated(_) => {
@@ -45,17 +57,16 @@ pub(super) async fn send(call: Call) -> Result<Answer, ApiError> {
     }
 }
 
-/// `queue_id:local_id` as Zulip's clients give them; our own `send_id`; or a fresh one, and then a retry is
-/// another message.
-fn send_id(call: &Call) -> Result<SendId, ApiError> {
+/// `queue_id:local_id` as Zulip's clients give them, or our own `send_id`; none if there is neither.
+fn send_id(call: &Call) -> Result<Option<SendId>, ApiError> {
     let own = call.params.text("send_id");
     let of_queue = call.params.text("queue_id").zip(call.params.text("local_id"));
     let (name, raw) = match (own, of_queue) {
         (Some(own), _) => ("send_id", own.to_owned()),
-        (None, Some((queue_id, local_id))) => ("local_id", format!("{queue_id}:{local_id}")),
-        (None, None) => return Ok(random_send_id()),
+        (None, Some((queue_id, local_id))) => ("local_id", squall_zulip::sends::send_id(queue_id, local_id)),
+        (None, None) => return Ok(None),
     };
-    SendId::parse(raw).map_err(|error| ApiError::invalid(name, &format!("is no good: {error}")))
+    SendId::parse(raw).map(Some).map_err(|error| ApiError::invalid(name, &format!("is no good: {error}")))
 }
 
 /// As Zulip does: cut at the limit rather than refused.
@@ -129,8 +140,11 @@ pub(super) async fn fetch(call: Call) -> Result<Answer, ApiError> {
         return Err(ApiError::bad(format!("Too many messages requested (maximum {MESSAGES_MAX}).")));
     }
     let include_anchor = call.params.flag("include_anchor", true)?;
-    let html = call.params.flag("apply_markdown", true)?;
-    call.params.accept(&["client_gravatar", "allow_empty_topic_name"]);
+    let wanted = Wanted {
+        html: call.params.flag("apply_markdown", true)?,
+        client_gravatar: call.params.flag("client_gravatar", true)?,
+    };
+    call.params.accept(&["allow_empty_topic_name"]);
     let narrow = narrow::read(&call).await?;
     let query = HistoryQuery {
         realm_id: call.realm_id(),
@@ -143,7 +157,7 @@ pub(super) async fn fetch(call: Call) -> Result<Answer, ApiError> {
     };
     let found = call.writer.store().history(query).await?;
     let page = &found.value;
-    let messages = page.messages.iter().map(|message| render::message(message, page, html));
+    let messages = page.messages.iter().map(|message| render::message(message, page, wanted));
     Ok(Answer::new(json!({
         "messages": messages.collect::<Vec<_>>(),
         "anchor": match anchor {

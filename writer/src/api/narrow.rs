@@ -1,41 +1,21 @@
 //! Narrows: which messages a client wants to see.
 
-use serde::Deserialize;
 use serde_json::Value;
 use squall_protocol::UserId;
+use squall_zulip::narrow::Term;
 
 use super::answer::ApiError;
 use super::call::{Call, UserRef};
 use crate::store::{Narrow, StreamRef};
 
-/// One condition, in either of its two forms.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Term {
-    Pair(String, Value),
-    Object {
-        operator: String,
-        operand: Value,
-        #[serde(default)]
-        negated: bool,
-    },
-}
-
 /// The parameter `narrow`; without it, everything.
 pub(super) async fn read(call: &Call) -> Result<Narrow, ApiError> {
-    let terms: Vec<Term> = call.params.json("narrow", "a list of narrow terms")?.unwrap_or_default();
     let mut narrow = Narrow::default();
-    for term in terms {
-        let (operator, operand, negated) = match term {
-            Term::Pair(operator, operand) => (operator, operand, false),
-            Term::Object { operator, operand, negated } => (operator, operand, negated),
-        };
-        // Zulip's older way to negate.
-        let bare = operator.strip_prefix('-').unwrap_or(&operator);
-        if negated || bare != operator {
-            return Err(ApiError::narrow(&format!("negated terms are not supported ({bare})")));
+    for Term { operator, operand, negated } in Term::read_all(&call.params)? {
+        if negated {
+            return Err(ApiError::narrow(&format!("negated terms are not supported ({operator})")));
         }
-        add(call, &mut narrow, bare, &operand).await?;
+        add(call, &mut narrow, &operator, &operand).await?;
     }
     Ok(narrow)
 }

@@ -1,96 +1,15 @@
-//! Parameters: from the query and the form body alike; strings raw, all else as JSON text.
-
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+//! A request's parameters, its body read.
 
 use axum::body::to_bytes;
 use axum::extract::Request;
-use axum::http::{StatusCode, header};
-use serde::de::{DeserializeOwned, IgnoredAny};
+pub(super) use squall_zulip::Params;
+use squall_zulip::params::BODY_BYTES_MAX;
 
 use super::answer::ApiError;
-
-/// The longest body: a message at its limit, percent-encoded, takes an eighth.
-pub(super) const BODY_BYTES_MAX: usize = 1024 * 1024;
-
-const _: () = assert!(squall_protocol::limits::CONTENT_CHARS_MAX * 4 * 3 < BODY_BYTES_MAX / 2);
-
-/// A request's parameters; remembers which were asked for.
-#[derive(Clone)]
-pub(super) struct Params {
-    values: Arc<HashMap<String, String>>,
-    used: Arc<Mutex<BTreeSet<&'static str>>>,
-}
 
 /// Reads them all.
 pub(super) async fn read(request: Request) -> Result<Params, ApiError> {
     let (parts, body) = request.into_parts();
-    let mut values = HashMap::new();
-    add(&mut values, parts.uri.query().unwrap_or_default().as_bytes());
-    let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {
-        let message = format!("Request body too large or cut short; at most {BODY_BYTES_MAX} bytes");
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", message)
-    })?;
-    if !body.is_empty() {
-        let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
-        if !kind.starts_with("application/x-www-form-urlencoded") {
-            let message = "Send parameters as application/x-www-form-urlencoded";
-            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "BAD_CONTENT_TYPE", message));
-        }
-        add(&mut values, &body);
-    }
-    Ok(Params { values: Arc::new(values), used: Arc::default() })
-}
-
-/// The last of several values counts, and the body's more than the query's.
-fn add(values: &mut HashMap<String, String>, encoded: &[u8]) {
-    values.extend(form_urlencoded::parse(encoded).into_owned());
-}
-
-impl Params {
-    /// A string, as it is.
-    pub(super) fn text(&self, name: &'static str) -> Option<&str> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
-        self.values.get(name).map(String::as_str)
-    }
-
-    /// A string that must be there.
-    pub(super) fn required(&self, name: &'static str) -> Result<&str, ApiError> {
-        self.text(name).ok_or_else(|| ApiError::missing(name))
-    }
-
-    /// A value in JSON; `what` says what it has to be.
-    pub(super) fn json<T: DeserializeOwned>(
-        &self,
-        name: &'static str,
-        what: &str,
-    ) -> Result<Option<T>, ApiError> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        if let Ok(value) = serde_json::from_str(text) {
-            return Ok(Some(value));
-        }
-        match serde_json::from_str::<IgnoredAny>(text) {
-            Ok(_) => Err(ApiError::invalid(name, &format!("is not {what}"))),
-            Err(_) => Err(ApiError::invalid(name, "is not valid JSON")),
-        }
-    }
-
-    /// A truth value, or what it is by default.
-    pub(super) fn flag(&self, name: &'static str, default: bool) -> Result<bool, ApiError> {
-        Ok(self.json(name, "true or false")?.unwrap_or(default))
-    }
-
-    /// Known, and rightly without effect.
-    pub(super) fn accept(&self, names: &[&'static str]) {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
-    }
-
-    /// The names of those that nobody asked for, in order.
-    pub(super) fn unused(&self) -> Vec<String> {
-        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut unused: Vec<_> =
-            self.values.keys().filter(|name| !used.contains(name.as_str())).cloned().collect();
-        unused.sort_unstable();
-        unused
-    }
+    let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| Params::too_large())?;
+    Params::read(parts.uri.query().unwrap_or_default(), &parts.headers, &body)
 }

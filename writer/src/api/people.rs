@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use squall_protocol::UserId;
-use squall_protocol::event::{Role, User};
+use squall_zulip::people::user;
 
 use super::answer::{Answer, ApiError};
 use super::as_of;
@@ -31,35 +31,4 @@ pub(super) async fn one(call: Call) -> Result<Answer, ApiError> {
     let users = call.writer.store().users_by_id(call.realm_id(), vec![wanted]).await?;
     let found = users.value.first().and_then(Option::as_ref).ok_or_else(unknown)?;
     Ok(Answer::new(json!({ "user": user(found), "as_of": as_of(users.as_of) })))
-}
-
-/// A user object.
-fn user(user: &User) -> Value {
-    let User { user_id, email, full_name, role, is_bot, is_active } = user;
-    json!({
-        "user_id": user_id,
-        "email": email,
-        "delivery_email": email,
-        "full_name": full_name,
-        "role": role_number(*role),
-        "is_admin": *role == Role::Admin,
-        "is_owner": false,
-        "is_guest": *role == Role::Guest,
-        "is_bot": is_bot,
-        "is_active": is_active,
-        "bot_type": is_bot.then_some(1),
-        "bot_owner_id": null,
-        "avatar_url": null,
-        "avatar_version": 1,
-        "timezone": "",
-    })
-}
-
-/// Zulip's numbers.
-fn role_number(role: Role) -> u32 {
-    match role {
-        Role::Admin => 200,
-        Role::Member => 400,
-        Role::Guest => 600,
-    }
 }

@@ -2,11 +2,11 @@
 
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use serde_json::json;
+use squall_zulip::{ZULIP_FEATURE_LEVEL, ZULIP_VERSION};
 
-use super::answer::{Answer, ApiError};
-use super::{ZULIP_FEATURE_LEVEL, ZULIP_VERSION};
+use super::answer::{Answer, failure, response};
 use crate::Writer;
 
 /// `GET server_settings`: open to all. The realm is named if there is just one: a key names its realm, an
@@ -14,7 +14,7 @@ use crate::Writer;
 pub(super) async fn server_settings(State(writer): State<Writer>, headers: HeaderMap) -> Response {
     let realms = match writer.store().realms().await {
         Ok(realms) => realms,
-        Err(error) => return ApiError::from(error).into_response(),
+        Err(error) => return failure(error.into()),
     };
     let realm = match realms.as_slice() {
         [only] => only.name.as_str(),
@@ -38,7 +38,7 @@ pub(super) async fn server_settings(State(writer): State<Writer>, headers: Heade
         "authentication_methods": {},
         "external_authentication_methods": [],
     });
-    Answer::new(settings).into_response_with(&[])
+    response(Answer::new(settings).into_response(&[]))
 }
 
 fn url(writer: &Writer, headers: &HeaderMap) -> String {

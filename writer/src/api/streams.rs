@@ -1,11 +1,10 @@
 //! `streams`, `get_stream_id`, members, topics.
 
 use serde_json::{Map, Value, json};
-use squall_protocol::event::Stream;
 
 use super::answer::{Answer, ApiError};
+use super::as_of;
 use super::call::Call;
-use super::{as_of, render};
 use crate::store::{StreamRef, StreamView};
 
 /// `GET streams`
@@ -47,24 +46,5 @@ pub(super) async fn topics(call: Call) -> Result<Answer, ApiError> {
 
 /// A stream object: what `GET streams` and subscriptions share.
 pub(super) fn object(view: &StreamView) -> Map<String, Value> {
-    let StreamView { stream, created_s, .. } = view;
-    let Stream { stream_id, name, description, invite_only } = stream;
-    let object = json!({
-        "stream_id": stream_id,
-        "name": name,
-        "description": description,
-        "rendered_description": render::paragraphs(description),
-        "invite_only": invite_only,
-        "is_web_public": false,
-        "history_public_to_subscribers": !invite_only,
-        "date_created": created_s,
-        "creator_id": null,
-        "stream_post_policy": 1,
-        "message_retention_days": null,
-        "first_message_id": null,
-        "stream_weekly_traffic": null,
-        "is_announcement_only": false,
-        "is_archived": false,
-    });
-    Answer::new(object).0
+    squall_zulip::streams::stream(&view.stream, Some(view.created_s))
 }

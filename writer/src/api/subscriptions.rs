@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use squall_protocol::UserId;
 use squall_protocol::limits::MEMBERS_CHANGED_MAX;
+use squall_zulip::streams::Preferences;
 
 use super::answer::{Answer, ApiError};
 use super::call::Call;
@@ -28,24 +29,8 @@ pub(super) async fn list(call: Call) -> Result<Answer, ApiError> {
 }
 
 fn subscription(view: &StreamView, with_members: bool) -> Value {
-    let mut object = streams::object(view);
-    let own = json!({
-        "color": "#76ce90",
-        "pin_to_top": false,
-        "is_muted": false,
-        "in_home_view": true,
-        "desktop_notifications": null,
-        "audible_notifications": null,
-        "push_notifications": null,
-        "email_notifications": null,
-        "wildcard_mentions_notify": null,
-        "email_address": "",
-    });
-    object.extend(Answer::new(own).0);
-    if with_members {
-        object.insert("subscribers".into(), json!(view.members));
-    }
-    object.into()
+    let members = with_members.then_some(&view.members[..]);
+    squall_zulip::streams::subscription(streams::object(view), &Preferences::of(&view.stream), members)
 }
 
 /// A stream to be in.

@@ -7,6 +7,7 @@ use squall_protocol::event::{Stream, User};
 use squall_protocol::{Destination, MessageId, Position, SendId, Sequence, StreamId, UserId};
 
 use super::Sends;
+use super::messages::digest;
 use crate::change::{Change, Enter, Request};
 use crate::secret::MessageDigest;
 use crate::text;
@@ -27,6 +28,8 @@ pub(crate) struct Needs {
     pub(crate) emails: BTreeSet<String>,
     /// The messages that bear these ids.
     pub(crate) sends: BTreeSet<(UserId, SendId)>,
+    /// The newest messages that are like these.
+    pub(crate) recent: BTreeSet<(UserId, MessageDigest)>,
     /// Ids for at most so many new messages, users, streams.
     pub(crate) new_messages: usize,
     pub(crate) new_users: usize,
@@ -48,6 +51,8 @@ pub(crate) struct Facts {
     pub(crate) emails: HashSet<String>,
     /// Sends that are stored.
     pub(crate) sends: Sends,
+    /// Messages like those that may be sent again, the newest of each.
+    pub(crate) recent: HashMap<(UserId, MessageDigest), RecentSend>,
     /// Ids nobody has; taken from the store after the realm's row was locked, so that within a realm
     /// they grow as its sequences do.
     pub(crate) ids: Ids,
@@ -59,6 +64,14 @@ pub(crate) struct StoredSend {
     pub(crate) message_id: MessageId,
     pub(crate) sequence: Sequence,
     pub(crate) digest: MessageDigest,
+}
+
+/// A message that is stored, and when that was: seconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RecentSend {
+    pub(crate) message_id: MessageId,
+    pub(crate) sequence: Sequence,
+    pub(crate) created_s: u64,
 }
 
 /// Free ids, ascending; at least as many as were needed.
@@ -82,6 +95,10 @@ impl Needs {
     fn add(&mut self, change: &Change) {
         match change {
             Change::Send { sender_id, send_id, to, .. } => self.add_send(*sender_id, send_id, to),
+            Change::Resend { sender_id, send_id, to, content } => {
+                self.add_send(*sender_id, send_id, to);
+                self.recent.extend(digest(*sender_id, to, content).map(|digest| (*sender_id, digest)));
+            }
             Change::Subscribe { actor_id, stream_id, user_ids }
             | Change::Unsubscribe { actor_id, stream_id, user_ids } => {
                 self.streams.insert(*stream_id);

@@ -5,8 +5,9 @@ use squall_protocol::limits::DIRECT_USERS_MAX;
 use squall_protocol::link::RefusalCode;
 use squall_protocol::{Destination, SendId, StreamId, UserId};
 
-use super::{Ledger, MessageRow, Refused, StoredSend, sorted};
+use super::{Ledger, MessageRow, RecentSend, Refused, StoredSend, sorted};
 use crate::change::Outcome;
+use crate::limits::RESEND_WINDOW_S;
 use crate::secret::MessageDigest;
 use crate::text;
 
@@ -30,6 +31,28 @@ impl Ledger {
             Destination::Direct { user_ids } => self.all_active(user_ids)?,
         }
         Ok(self.store_message(sender_id, send_id, to, content, digest))
+    }
+
+    /// What a client sends again without an id is the message that it sent lately, to the same destination and
+    /// in the same words; if there is none, it is a message.
+    pub(super) fn resend(
+        &mut self,
+        sender_id: UserId,
+        send_id: &SendId,
+        to: &Destination,
+        content: &str,
+    ) -> Result<Outcome, Refused> {
+        let since_s = self.stamp.now_s.saturating_sub(RESEND_WINDOW_S);
+        let stored =
+            digest(sender_id, to, content).and_then(|digest| self.facts.recent.get(&(sender_id, digest)));
+        match stored.filter(|stored| stored.created_s >= since_s) {
+            Some(RecentSend { message_id, sequence, .. }) => {
+                let (message_id, sequence) = (*message_id, *sequence);
+                self.actor(sender_id)?;
+                Ok(Outcome::Sent { message_id, sequence })
+            }
+            None => self.send(sender_id, send_id, to, content),
+        }
     }
 
     /// Members send; who may know the stream is told so.
@@ -68,6 +91,8 @@ impl Ledger {
         let sequence = self.advance();
         let stored = StoredSend { message_id, sequence, digest };
         self.facts.sends.insert((sender_id, send_id.clone()), stored);
+        let recent = RecentSend { message_id, sequence, created_s: self.stamp.now_s };
+        self.facts.recent.insert((sender_id, digest), recent);
         let message = Message {
             message_id,
             sender_id,
@@ -83,6 +108,12 @@ impl Ledger {
         }
         Outcome::Sent { message_id, sequence }
     }
+}
+
+/// The digest of a message as it would be stored; none if it would be refused.
+pub(super) fn digest(sender_id: UserId, to: &Destination, content: &str) -> Option<MessageDigest> {
+    let (to, content) = normal_form(sender_id, to, content).ok()?;
+    Some(MessageDigest::of(&to, content))
 }
 
 fn first_answer(stored: &StoredSend, digest: MessageDigest) -> Result<Outcome, Refused> {

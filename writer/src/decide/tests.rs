@@ -100,12 +100,22 @@ impl Tables {
             members: self.members.intersection(&pairs.into_iter().collect()).copied().collect(),
             emails: emails.filter(|email| needs.emails.contains(email)).collect(),
             sends: sends.map(|(key, send)| (key.clone(), *send)).collect(),
+            recent: self.recent(needs),
             ids: Ids {
                 messages: (self.next_message..).take(needs.new_messages).map(MessageId).collect(),
                 users: (next_user..).take(needs.new_users).map(UserId).collect(),
                 streams: (next_stream..).take(needs.new_streams).map(StreamId).collect(),
             },
         }
+    }
+
+    fn recent(&self, needs: &Needs) -> HashMap<(UserId, MessageDigest), RecentSend> {
+        let recent = self.stored.iter().map(|(sequence, message)| {
+            let Message { message_id, sender_id, timestamp, to, content, .. } = message;
+            let key = (*sender_id, MessageDigest::of(to, content));
+            (key, RecentSend { message_id: *message_id, sequence: *sequence, created_s: *timestamp })
+        });
+        recent.filter(|(key, _)| needs.recent.contains(key)).collect()
     }
 
     fn store(&mut self, decision: &Decision) {
@@ -137,9 +147,13 @@ impl Tables {
     }
 
     fn apply(&mut self, changes: Vec<Change>) -> Vec<Outcome> {
+        self.apply_at(1_000, changes)
+    }
+
+    fn apply_at(&mut self, now_s: u64, changes: Vec<Change>) -> Vec<Outcome> {
         let requests: Vec<_> =
             changes.into_iter().map(|change| Request { realm_id: RealmId(1), change }).collect();
-        let stamp = Stamp { now_s: 1_000, mark: random_mark() };
+        let stamp = Stamp { now_s, mark: random_mark() };
         let decision = decide(self.read(&Needs::of(&requests)), &requests, stamp);
         self.store(&decision);
         decision.outcomes
@@ -276,6 +290,41 @@ fn a_refused_send_is_not_remembered() {
     assert_eq!(tables.refusal(send(OTHER, GENERAL, "a", "x")), RefusalCode::Forbidden);
     tables.apply_one(subscribe(OTHER, GENERAL, &[]));
     assert!(matches!(tables.apply_one(send(OTHER, GENERAL, "a", "y")), Outcome::Sent { .. }));
+}
+
+/// The same message, sent again by a client that names no id: it gets a fresh one.
+fn again(change: Change, fresh: &str) -> Change {
+    match change {
+        Change::Send { sender_id, to, content, .. } => {
+            Change::Resend { sender_id, send_id: SendId::parse(fresh).unwrap(), to, content }
+        }
+        other => panic!("no send: {other:?}"),
+    }
+}
+
+#[test]
+fn a_message_sent_again_without_an_id_within_a_minute_is_the_first() {
+    let mut tables = Tables::new();
+    let message = send(MEMBER, GENERAL, "a", "x");
+    let first = tables.apply_at(1_000, vec![message.clone()]).remove(0);
+    assert_eq!(tables.apply_at(1_060, vec![again(message.clone(), "b")]).remove(0), first);
+    let others =
+        [send(MEMBER, GENERAL, "c", "y"), send(ADMIN, GENERAL, "c", "x"), direct(MEMBER, &[OTHER], "d")];
+    for other in others {
+        assert_ne!(tables.apply_at(1_000, vec![again(other, "e")]).remove(0), first);
+    }
+    assert_ne!(tables.apply_at(1_061, vec![again(message, "f")]), [first], "too late to tell");
+}
+
+#[test]
+fn a_message_sent_again_in_the_same_group_is_the_first() {
+    let mut tables = Tables::new();
+    let message = send(MEMBER, GENERAL, "a", "x");
+    let outcomes = tables.apply(vec![message.clone(), again(message, "b")]);
+    assert_eq!(outcomes[0], outcomes[1]);
+    assert_eq!(tables.stored.len(), 1);
+    let refused = again(send(OTHER, LEADS, "c", "x"), "c");
+    assert_eq!(tables.refusal(refused), RefusalCode::UnknownStream);
 }
 
 #[test]

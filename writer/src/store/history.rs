@@ -1,9 +1,8 @@
 //! What is asked of the messages, and the answer.
 
-use std::collections::HashMap;
-
-use squall_protocol::event::{Message, Stream, User};
+use squall_protocol::event::Message;
 use squall_protocol::{MessageId, RealmId, Sequence, StreamId, UserId};
+use squall_zulip::names::KnownNames;
 
 /// Which messages a user wants to see.
 #[derive(Debug, Clone)]
@@ -57,9 +56,8 @@ pub(crate) struct HistoryPage {
     pub(crate) found_oldest: bool,
     /// There is nothing after the last.
     pub(crate) found_newest: bool,
-    /// Senders and the users of direct messages.
-    pub(crate) users: HashMap<UserId, User>,
-    pub(crate) streams: HashMap<StreamId, Stream>,
+    /// Senders and the users of direct messages; their streams.
+    pub(crate) names: KnownNames,
 }
 
 /// A message and its place in the log.
@@ -67,6 +65,4 @@ pub(crate) struct HistoryPage {
 pub(crate) struct StoredMessage {
     pub(crate) message: Message,
     pub(crate) sequence: Sequence,
-    /// Of a direct message: which conversation.
-    pub(crate) conversation_id: Option<u64>,
 }

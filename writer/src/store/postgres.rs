@@ -15,6 +15,7 @@ mod pool;
 mod realm;
 mod rows;
 mod streams;
+mod zulip;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,6 +12,7 @@ mod realm;
 mod rows;
 mod streams;
 mod thread;
+mod zulip;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -9,7 +9,8 @@ use squall_protocol::UserId;
 use squall_protocol::frame::Frame;
 use squall_protocol::link::{LastHeard, NodeLease};
 use squall_protocol::node_presence::{NodePresence, PresenceAsk};
-use squall_protocol::server_message::ServerMessage;
+use squall_protocol::server_message::{PresenceSnapshot, ServerMessage};
+use tokio::sync::oneshot;
 
 use super::super::PresenceReport;
 use super::{Open, Phase, Realm};
@@ -75,12 +76,17 @@ impl Realm {
         let bus_ms = self.bus_ms(now_ms);
         let Phase::Open(open) = &mut self.phase else { return Vec::new() };
         let frames = open.presence.poll_frames(bus_ms);
-        if !open.unsettled.is_empty() && open.presence.is_settled(bus_ms) {
-            let waiting = std::mem::take(&mut open.unsettled);
+        let is_awaited = !open.unsettled.is_empty() || !open.unanswered.is_empty();
+        if is_awaited && open.presence.is_settled(bus_ms) {
+            let (waiting, unanswered) =
+                (std::mem::take(&mut open.unsettled), std::mem::take(&mut open.unanswered));
             // A snapshot is what was told: what the others said is told first.
             self.handle_presence_tick(now_ms);
             for (shard, key, since) in waiting {
                 self.tell_presence(shard, key, since, now_ms);
+            }
+            for reply in unanswered {
+                self.answer_presence_of_all(reply, now_ms);
             }
         }
         frames
@@ -107,6 +113,22 @@ impl Realm {
             None => open.presence_snapshot(bus_ms),
         };
         self.setup.shards[shard].tell(ShardInput::PresenceFor { key, change, message });
+    }
+
+    /// Answers with everybody's presence as told up to the last tick, once the other nodes have said who is
+    /// there; not while loading.
+    pub(in super::super) fn answer_presence_of_all(
+        &mut self,
+        reply: oneshot::Sender<PresenceSnapshot>,
+        now_ms: u64,
+    ) {
+        let bus_ms = self.bus_ms(now_ms);
+        let Phase::Open(open) = &mut self.phase else { return };
+        if !open.presence.is_settled(bus_ms) {
+            return open.unanswered.push(reply);
+        }
+        // Whoever asked may be gone.
+        let _ = reply.send(open.presence.snapshot(bus_ms));
     }
 
     pub(in super::super) fn handle_presence_tick(&mut self, now_ms: u64) {

@@ -116,6 +116,24 @@ async fn a_retry_with_the_same_ids_is_the_same_message() {
 }
 
 #[tokio::test]
+async fn what_is_sent_again_without_an_id_is_the_message_of_the_last_minute() {
+    let server = server().await;
+    let once = with(&STREAM, &[("content", "x ")]);
+    let again = with(&STREAM, &[("content", "x"), ("dont_block", "true")]);
+    let first = server.post("bo", "messages", &once).await.success();
+    assert_eq!(server.post("bo", "messages", &again).await.success()["id"], first["id"]);
+    assert_eq!(server.post("bo", "messages", &again).await.success()["id"], first["id"]);
+    for (user, other) in [("bo", ("content", "y")), ("bo", ("topic", "t2")), ("ada", ("content", "x"))] {
+        let other = with(&again, &[other]);
+        assert_ne!(server.post(user, "messages", &other).await.success()["id"], first["id"], "{other:?}");
+    }
+    let with_id = with(&again, &[("send_id", "fresh")]);
+    assert_ne!(server.post("bo", "messages", &with_id).await.success()["id"], first["id"], "an id decides");
+    let body = server.post("bo", "messages", &with(&again, &[("dont_block", "1")])).await;
+    body.error(400, "REQUEST_VARIABLE_INVALID");
+}
+
+#[tokio::test]
 async fn direct_messages_go_to_ids_or_addresses() {
     let server = server().await;
     let direct = |to| [("type", "direct"), ("to", to), ("content", "psst")];

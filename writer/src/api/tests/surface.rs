@@ -1,7 +1,7 @@
 //! Authentication, limits, parameters, health: what all endpoints share.
 
 use super::*;
-use crate::api::params::BODY_BYTES_MAX;
+use squall_zulip::params::BODY_BYTES_MAX;
 
 fn with_authorization(value: &str) -> Request<Body> {
     Request::builder().uri("/api/v1/users/me").header("authorization", value).body(Body::empty()).unwrap()

@@ -9,15 +9,27 @@ use tokio_postgres::Row;
 use super::connection::{Connection, Parameter};
 use super::failure::Failure;
 use super::rows::{
-    all, big, bigs, column, message_id, sequence, stream, stream_columns, stream_id, user, user_columns,
-    user_id, wanted,
+    all, big, bigs, column, message_id, number, sequence, stream, stream_columns, stream_id, user,
+    user_columns, user_id, wanted,
 };
-use crate::decide::{Facts, Ids, Needs, StoredSend};
+use crate::decide::{Facts, Ids, Needs, RecentSend, StoredSend};
+use crate::limits::RESEND_LOOKUP_MAX;
 use crate::secret::MessageDigest;
 
 /// Statements to have ready: they must go out together, behind the one that locks.
-pub(super) const STATEMENTS: [&str; 10] =
-    [USERS, STREAMS, NAMED_STREAMS, MEMBERS, NAMED_MEMBERS, EMAILS, SENDS, MESSAGE_IDS, USER_IDS, STREAM_IDS];
+pub(super) const STATEMENTS: [&str; 11] = [
+    USERS,
+    STREAMS,
+    NAMED_STREAMS,
+    MEMBERS,
+    NAMED_MEMBERS,
+    EMAILS,
+    SENDS,
+    RECENT,
+    MESSAGE_IDS,
+    USER_IDS,
+    STREAM_IDS,
+];
 
 const USERS: &str = concat!(
     "SELECT ",
@@ -57,6 +69,14 @@ const SENDS: &str = "SELECT m.sender_id, m.send_id, m.message_id, m.sequence, m.
      FROM unnest($1::bigint[], $2::text[]) AS asked (sender_id, send_id)
      JOIN messages AS m ON m.sender_id = asked.sender_id AND m.send_id = asked.send_id";
 
+/// The newest message of each of these among its sender's newest $3.
+const RECENT: &str = "SELECT asked.sender_id, asked.digest, m.message_id, m.sequence, m.created_s
+     FROM unnest($1::bigint[], $2::bytea[]) AS asked (sender_id, digest)
+     CROSS JOIN LATERAL (SELECT * FROM (
+         SELECT message_id, sequence, created_s, digest FROM messages WHERE sender_id = asked.sender_id
+         ORDER BY message_id DESC LIMIT $3) AS newest
+         WHERE newest.digest = asked.digest ORDER BY message_id DESC LIMIT 1) AS m";
+
 const MESSAGE_IDS: &str = "SELECT nextval('message_ids') FROM generate_series(1, $1::bigint)";
 const USER_IDS: &str = "SELECT nextval('user_ids') FROM generate_series(1, $1::bigint)";
 const STREAM_IDS: &str = "SELECT nextval('stream_ids') FROM generate_series(1, $1::bigint)";
@@ -68,14 +88,15 @@ pub(super) struct Known {
     members: HashSet<(StreamId, UserId)>,
     emails: HashSet<String>,
     sends: HashMap<(UserId, SendId), StoredSend>,
+    recent: HashMap<(UserId, MessageDigest), RecentSend>,
     ids: Ids,
 }
 
 impl Known {
     /// The facts, with the head that the locking statement brought.
     pub(super) fn with_head(self, head: Position) -> Facts {
-        let Self { users, streams, members, emails, sends, ids } = self;
-        Facts { head, users, streams, members, emails, sends, ids }
+        let Self { users, streams, members, emails, sends, recent, ids } = self;
+        Facts { head, users, streams, members, emails, sends, recent, ids }
     }
 }
 
@@ -93,6 +114,9 @@ pub(super) async fn read(c: &Connection, realm_id: RealmId, needs: &Needs) -> Re
         needs.named_members.iter().map(|(name, user)| (wanted(name), big(user.0))).unzip();
     let (senders, send_ids): (Vec<i64>, Vec<&str>) =
         needs.sends.iter().map(|(sender, send_id)| (big(sender.0), send_id.as_str())).unzip();
+    let (resenders, digests): (Vec<i64>, Vec<&[u8]>) =
+        needs.recent.iter().map(|(sender, digest)| (big(sender.0), &digest.0[..])).unzip();
+    let lookup = big(RESEND_LOOKUP_MAX as u64);
     let (messages, new_users, new_streams) =
         (big(needs.new_messages as u64), big(needs.new_users as u64), big(needs.new_streams as u64));
     let rows = tokio::try_join!(
@@ -104,6 +128,7 @@ pub(super) async fn read(c: &Connection, realm_id: RealmId, needs: &Needs) -> Re
         ask(c, !named_users.is_empty(), NAMED_MEMBERS, [&realm, &named_streams, &named_users]),
         ask(c, !emails.is_empty(), EMAILS, [&realm, &emails]),
         ask(c, !senders.is_empty(), SENDS, [&senders, &send_ids]),
+        ask(c, !resenders.is_empty(), RECENT, [&resenders, &digests, &lookup]),
         ask(c, messages > 0, MESSAGE_IDS, [&messages]),
         ask(c, new_users > 0, USER_IDS, [&new_users]),
         ask(c, new_streams > 0, STREAM_IDS, [&new_streams]),
@@ -116,6 +141,7 @@ pub(super) async fn read(c: &Connection, realm_id: RealmId, needs: &Needs) -> Re
         named_members,
         emails,
         sends,
+        recent,
         messages,
         new_users,
         new_streams,
@@ -128,6 +154,7 @@ pub(super) async fn read(c: &Connection, realm_id: RealmId, needs: &Needs) -> Re
         members: all(members.iter().chain(&named_members), |row| Ok((stream_id(row, 0)?, user_id(row, 1)?)))?,
         emails: all(&emails, |row| column(row, 0))?,
         sends: all(&sends, send)?,
+        recent: all(&recent, recent_send)?,
         ids: Ids {
             messages: all(&messages, |row| message_id(row, 0))?,
             users: all(&new_users, |row| user_id(row, 0))?,
@@ -149,12 +176,22 @@ async fn ask<const N: usize>(
 fn send(row: &Row) -> Result<((UserId, SendId), StoredSend), Failure> {
     let send_id: String = column(row, 1)?;
     let send_id = SendId::parse(send_id).map_err(|error| Failure::Row(error.to_string()))?;
-    let digest: &[u8] = column(row, 4)?;
-    let digest = digest.try_into().map_err(|_| Failure::Row("no digest of a message".into()))?;
-    let stored = StoredSend {
+    let stored =
+        StoredSend { message_id: message_id(row, 2)?, sequence: sequence(row, 3)?, digest: digest(row, 4)? };
+    Ok(((user_id(row, 0)?, send_id), stored))
+}
+
+fn recent_send(row: &Row) -> Result<((UserId, MessageDigest), RecentSend), Failure> {
+    let recent = RecentSend {
         message_id: message_id(row, 2)?,
         sequence: sequence(row, 3)?,
-        digest: MessageDigest(digest),
+        created_s: number(row, 4)?,
     };
-    Ok(((user_id(row, 0)?, send_id), stored))
+    Ok(((user_id(row, 0)?, digest(row, 1)?), recent))
+}
+
+fn digest(row: &Row, index: usize) -> Result<MessageDigest, Failure> {
+    let digest: &[u8] = column(row, index)?;
+    let digest = digest.try_into().map_err(|_| Failure::Row("no digest of a message".into()))?;
+    Ok(MessageDigest(digest))
 }

@@ -27,6 +27,19 @@ macro_rules! while_member {
     };
 }
 
+/// That user $2 received message `m`: it was sent to the user, or to a stream while it was a member.
+macro_rules! received {
+    () => {
+        concat!(
+            "CASE WHEN m.stream_id IS NULL THEN EXISTS (SELECT 1 FROM conversation_users AS k
+             WHERE k.user_id = $2 AND k.conversation_id = m.conversation_id) ELSE ",
+            $crate::store::postgres::messages::while_member!(),
+            " END"
+        )
+    };
+}
+pub(super) use {received, while_member};
+
 const USERS: &str = concat!(
     "SELECT ",
     user_columns!(),
@@ -121,12 +134,7 @@ impl Filter {
 
     fn see(&mut self, stream_id: Option<StreamId>, access: Access) {
         let Some(stream_id) = stream_id else {
-            self.condition.push_str(concat!(
-                " AND CASE WHEN m.stream_id IS NULL THEN EXISTS (SELECT 1 FROM conversation_users AS k
-                 WHERE k.user_id = $2 AND k.conversation_id = m.conversation_id) ELSE ",
-                while_member!(),
-                " END"
-            ));
+            self.condition.push_str(concat!(" AND ", received!()));
             return;
         };
         self.and("m.stream_id =", big(stream_id.0));
@@ -178,8 +186,7 @@ fn message(row: &Row) -> Result<StoredMessage, Failure> {
         content: column(row, 8)?,
         send_id: SendId::parse(send_id).map_err(|error| Failure::Row(error.to_string()))?,
     };
-    let conversation_id = optional_number(row, 6)?;
-    Ok(StoredMessage { message, sequence: sequence(row, 1)?, conversation_id })
+    Ok(StoredMessage { message, sequence: sequence(row, 1)? })
 }
 
 fn users(key: &str) -> Result<Vec<UserId>, Failure> {
@@ -207,8 +214,8 @@ async fn add_names(c: &Connection, page: &mut HistoryPage) -> Result<(), Failure
         c.query(STREAMS, [&streams]),
         c.batch(COMMIT),
     )?;
-    page.users = all(&users, |row| user(row).map(|user| (user.user_id, user)))?;
-    page.streams = all(&streams, |row| stream(row).map(|stream| (stream.stream_id, stream)))?;
+    page.names.users = all(&users, |row| user(row).map(|user| (user.user_id, user)))?;
+    page.names.streams = all(&streams, |row| stream(row).map(|stream| (stream.stream_id, stream)))?;
     Ok(())
 }
 

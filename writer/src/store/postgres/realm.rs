@@ -62,7 +62,7 @@ fn read_account(row: &Row) -> Result<Account, Failure> {
     Ok(Account { realm, user: user(row)?, as_of: position(row, 8)? })
 }
 
-const USERS: &str = concat!(
+pub(super) const USERS: &str = concat!(
     "SELECT ",
     user_columns!(),
     " FROM users AS u

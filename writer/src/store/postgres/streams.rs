@@ -58,7 +58,29 @@ pub(super) async fn streams(
         c.query(STREAMS, [&realm, &user]),
     )?;
     let as_of = head(&heads, realm_id)?;
-    let mut views: Vec<StreamView> = all(&rows, view)?;
+    let views = with_members_of(c, realm, all(&rows, view)?, with_members).await?;
+    c.batch(COMMIT).await?;
+    Ok(Stamped { as_of, value: views })
+}
+
+/// The streams in a snapshot that was begun.
+pub(super) async fn views(
+    c: &Connection,
+    realm_id: RealmId,
+    viewer: UserId,
+    with_members: bool,
+) -> Result<Vec<StreamView>, Failure> {
+    let (realm, user) = (big(realm_id.0), big(viewer.0));
+    let rows = c.query(STREAMS, [&realm, &user]).await?;
+    with_members_of(c, realm, all(&rows, view)?, with_members).await
+}
+
+async fn with_members_of(
+    c: &Connection,
+    realm: i64,
+    mut views: Vec<StreamView>,
+    with_members: bool,
+) -> Result<Vec<StreamView>, Failure> {
     if with_members {
         let own = views.iter().filter(|view| view.subscribed).map(|view| view.stream.stream_id.0);
         let rows = c.query(MEMBERS_OF, [&realm, &bigs(own)]).await?;
@@ -70,8 +92,7 @@ pub(super) async fn streams(
             view.members = members.remove(&view.stream.stream_id).unwrap_or_default();
         }
     }
-    c.batch(COMMIT).await?;
-    Ok(Stamped { as_of, value: views })
+    Ok(views)
 }
 
 pub(super) async fn stream(

@@ -4,6 +4,7 @@ use squall_servers::Postgres;
 
 use super::*;
 use crate::store::conformance::conformance;
+use crate::store::conformance::zulip::zulip_conformance;
 
 fn options(url: &str) -> PostgresOptions {
     let url = DatabaseUrl::parse(url).unwrap();
@@ -22,6 +23,7 @@ async fn shared() -> (Arc<dyn Store>, Arc<Postgres>) {
 }
 
 conformance!(shared().await);
+zulip_conformance!(shared().await);
 
 /// Rows of one statement on a connection of our own.
 async fn rows(url: &str, sql: &str) -> Vec<tokio_postgres::Row> {

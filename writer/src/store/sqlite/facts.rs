@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension as _, Transaction, params};
 use squall_protocol::event::{Stream, User};
 use squall_protocol::{MessageId, RealmId, SendId, Sequence, StreamId, UserId};
 
 use super::Failure;
 use super::rows::{STREAM, USER, head, json, stream, user};
-use crate::decide::{Facts, Ids, Needs, StoredSend};
+use crate::decide::{Facts, Ids, Needs, RecentSend, StoredSend};
+use crate::limits::RESEND_LOOKUP_MAX;
 use crate::secret::MessageDigest;
 
 /// The facts, in a transaction that holds the lock; `None` if there is no such realm.
@@ -26,6 +27,7 @@ pub(super) fn read(tx: &Transaction<'_>, realm_id: RealmId, needs: &Needs) -> Re
         members,
         emails: emails(tx, realm_id, &needs.emails)?,
         sends: sends(tx, &needs.sends)?,
+        recent: recent(tx, &needs.recent)?,
         ids: ids(tx, needs)?,
     }))
 }
@@ -130,6 +132,31 @@ fn sends(
         stored.insert((UserId(row.get(0)?), send_id), send);
     }
     Ok(stored)
+}
+
+fn recent(
+    tx: &Transaction<'_>,
+    wanted: &BTreeSet<(UserId, MessageDigest)>,
+) -> Result<HashMap<(UserId, MessageDigest), RecentSend>, Failure> {
+    let mut select = tx.prepare_cached(
+        "SELECT message_id, sequence, created_s FROM
+         (SELECT * FROM messages WHERE sender_id = ?1 ORDER BY message_id DESC LIMIT ?3)
+         WHERE digest = ?2 ORDER BY message_id DESC LIMIT 1",
+    )?;
+    let mut found = HashMap::new();
+    for (user_id, digest) in wanted {
+        let recent = select
+            .query_row(params![user_id.0, digest.0, RESEND_LOOKUP_MAX], |row| {
+                Ok(RecentSend {
+                    message_id: MessageId(row.get(0)?),
+                    sequence: Sequence(row.get(1)?),
+                    created_s: row.get(2)?,
+                })
+            })
+            .optional()?;
+        found.extend(recent.map(|recent| ((*user_id, *digest), recent)));
+    }
+    Ok(found)
 }
 
 /// Free ids; storing their rows takes them, and the file's lock keeps others away until then.

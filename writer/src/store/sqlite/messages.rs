@@ -16,9 +16,21 @@ use crate::store::{Anchor, HistoryPage, HistoryQuery, Narrow, Stamped, StoredMes
 use crate::text;
 
 /// That user ?2 was a member of the stream of message `m` when it was sent.
-const WHILE_MEMBER: &str =
-    "EXISTS (SELECT 1 FROM members AS i WHERE i.stream_id = m.stream_id AND i.user_id = ?2
-     AND i.from_sequence <= m.sequence AND (i.to_sequence IS NULL OR m.sequence < i.to_sequence))";
+macro_rules! while_member {
+    () => {
+        "EXISTS (SELECT 1 FROM members AS i WHERE i.stream_id = m.stream_id AND i.user_id = ?2
+         AND i.from_sequence <= m.sequence AND (i.to_sequence IS NULL OR m.sequence < i.to_sequence))"
+    };
+}
+pub(super) const WHILE_MEMBER: &str = while_member!();
+
+/// That user ?2 received message `m`: it was sent to the user, or to a stream while it was a member.
+pub(super) const RECEIVED: &str = concat!(
+    "CASE WHEN m.stream_id IS NULL THEN EXISTS (SELECT 1 FROM conversation_users AS c
+     WHERE c.user_id = ?2 AND c.conversation_id = m.conversation_id) ELSE ",
+    while_member!(),
+    " END"
+);
 
 pub(super) fn history(tx: &Transaction<'_>, query: &HistoryQuery) -> Result<Stamped<HistoryPage>, Failure> {
     let as_of = head(tx, query.realm_id)?;
@@ -90,11 +102,7 @@ impl Filter {
         stream_id: Option<StreamId>,
     ) -> Result<(), Failure> {
         let Some(stream_id) = stream_id else {
-            let received = format!(
-                " AND CASE WHEN m.stream_id IS NULL THEN EXISTS (SELECT 1 FROM conversation_users AS c
-                 WHERE c.user_id = ?2 AND c.conversation_id = m.conversation_id) ELSE {WHILE_MEMBER} END"
-            );
-            self.condition.push_str(&received);
+            self.condition.push_str(&format!(" AND {RECEIVED}"));
             return Ok(());
         };
         self.and("m.stream_id =", integer(stream_id.0)?);
@@ -155,7 +163,7 @@ fn message(row: &Row<'_>) -> Result<StoredMessage, Failure> {
         content: row.get(8)?,
         send_id: SendId::parse(send_id).map_err(|error| Failure::Row(error.to_string()))?,
     };
-    Ok(StoredMessage { message, sequence: Sequence(row.get(1)?), conversation_id: row.get(6)? })
+    Ok(StoredMessage { message, sequence: Sequence(row.get(1)?) })
 }
 
 fn users(key: String) -> Result<Vec<UserId>, Failure> {
@@ -179,12 +187,12 @@ fn add_names(tx: &Transaction<'_>, page: &mut HistoryPage) -> Result<(), Failure
         "SELECT {USER} FROM json_each(?1) AS asked CROSS JOIN users AS u ON u.user_id = asked.value"
     ))?;
     let users = select.query_map([json(user_ids)?], user)?;
-    page.users = users.map(|user| user.map(|user| (user.user_id, user))).collect::<Result<_, _>>()?;
+    page.names.users = users.map(|user| user.map(|user| (user.user_id, user))).collect::<Result<_, _>>()?;
     let mut select = tx.prepare_cached(&format!(
         "SELECT {STREAM} FROM json_each(?1) AS asked CROSS JOIN streams AS s ON s.stream_id = asked.value"
     ))?;
     let streams = select.query_map([json(stream_ids)?], stream)?;
-    page.streams =
+    page.names.streams =
         streams.map(|stream| stream.map(|stream| (stream.stream_id, stream))).collect::<Result<_, _>>()?;
     Ok(())
 }

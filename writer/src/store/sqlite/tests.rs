@@ -4,6 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::store::conformance::conformance;
+use crate::store::conformance::zulip::zulip_conformance;
 
 fn store_in(dir: &Path, read_threads: usize) -> Result<SqliteStore, FileError> {
     SqliteStore::open(dir, read_threads, Arc::default())
@@ -15,6 +16,7 @@ fn open() -> (Arc<dyn Store>, TempDir) {
 }
 
 conformance!(open());
+zulip_conformance!(open());
 
 #[tokio::test]
 async fn a_directory_has_one_holder_and_keeps_what_it_has() {
