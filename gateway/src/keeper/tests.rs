@@ -1,6 +1,7 @@
 //! A realm in the keepers' thread, with a log in place of the writer.
 
 mod company;
+mod epoch;
 
 use std::sync::Mutex;
 
@@ -80,11 +81,15 @@ impl SilentLink for LogLink {
 
 impl OpenRealm {
     async fn new(log: Log) -> Self {
+        Self::on(Arc::new(LogLink(Mutex::new(log)))).await
+    }
+
+    async fn on(link: Arc<dyn WriterLink>) -> Self {
         let (handle, shard) = shard_channel();
         let setup = KeeperSetup {
             clock: Clock::start(),
             bus_offset: BusOffset::default(),
-            link: Arc::new(LogLink(Mutex::new(log))),
+            link,
             health: Arc::new(Health::new("bus", &[], 0)),
             shards: vec![handle],
             times: Times::default(),
