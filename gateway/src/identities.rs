@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use squall_protocol::link::{Identity, LinkError};
 use squall_protocol::wire::{TOKEN_BYTES_MAX, TOKENS_MAX};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use crate::writer_link::WriterLink;
 
@@ -21,6 +23,9 @@ struct Question {
     token: String,
     answer: oneshot::Sender<Answer>,
 }
+
+/// Between two calls while many come at once; who comes alone does not wait.
+const HERD_PAUSE: Duration = Duration::from_millis(10);
 
 type Answer = Result<Option<Identity>, LinkError>;
 
@@ -60,6 +65,7 @@ async fn ask(link: Arc<dyn WriterLink>, mut asked: UnboundedReceiver<Question>) 
                 (place, answer)
             })
             .collect();
+        let is_herd = waiting.len() > 1;
         let answers = link.identify(tokens).await;
         for (place, answer) in waiting {
             // Whoever asked may be gone.
@@ -70,6 +76,10 @@ async fn ask(link: Arc<dyn WriterLink>, mut asked: UnboundedReceiver<Question>) 
                 },
                 Err(error) => Err(error.clone()),
             });
+        }
+        if is_herd {
+            // A writer that answers quickly would be asked for a few at a time.
+            sleep(HERD_PAUSE).await;
         }
     }
 }

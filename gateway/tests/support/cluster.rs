@@ -89,7 +89,7 @@ impl Plan {
         let away = || format!("redis://127.0.0.1:{}", free_port());
         let mut options = vec!["--redis".to_owned(), self.redis.clone().unwrap_or_else(away)];
         options.extend(writers.iter().flat_map(|link| ["--writer".to_owned(), format!("http://{link}")]));
-        options.extend(["--shards", "2", "--log", "info"].map(str::to_owned));
+        options.extend(["--shards", "2"].map(str::to_owned));
         options.extend(self.gateway_options.iter().cloned());
         let environment: Vec<_> = self.secret().into_iter().collect();
         let start = Start { program: "gateway", command: &[], options: &options, environment: &environment };
