@@ -1,12 +1,7 @@
 # The two commands are `cargo run --release` (the product, also `make run`) and `make test`.
 
-<<<<<<< HEAD
 .PHONY: help run test setup fmt lint conversation chaos sim bench-fanout fuzz \
-	test-unit test-product test-browser test-python test-javascript
-=======
-.PHONY: help run test setup fmt lint conversation sim bench-fanout fuzz \
 	test-unit test-product test-browser test-python test-javascript test-zulip
->>>>>>> zm
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

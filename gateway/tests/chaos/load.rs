@@ -69,7 +69,11 @@ impl Load {
         println!("{fault}:\n{}", log(&self));
         assert!(status.success(), "{fault}: {status}");
         let result: Value = serde_json::from_slice(&std::fs::read(&self.result).unwrap()).unwrap();
-        assert!(result["counts"]["sent"].as_u64().unwrap_or(0) > 0, "something was sent: {}", result["counts"]);
+        assert!(
+            result["counts"]["sent"].as_u64().unwrap_or(0) > 0,
+            "something was sent: {}",
+            result["counts"]
+        );
         result
     }
 }

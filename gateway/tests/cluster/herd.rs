@@ -67,7 +67,7 @@ async fn a_thousand_resumes_at_once_read_each_part_of_the_log_once() {
     cluster.until_all_ready().await;
     let before = reads(&cluster).await;
     // Most were away for a moment, some for long.
-    let heard = |number: usize| if number % 50 == 0 { number } else { MESSAGES - 1 - number % 30 };
+    let heard = |number: usize| if number.is_multiple_of(50) { number } else { MESSAGES - 1 - number % 30 };
     let opening = |number: usize| Opening { position: Some(positions[heard(number)]), ..Opening::default() };
     let clients = everybody(&cluster, opening).await;
     let hear = |(number, mut client): (usize, Client)| async move {

@@ -64,7 +64,7 @@ async fn every_send_is_stored_once_in_order(fail: Failure) {
         }
     }
     for client in &mut clients {
-        let mut heard = vec![0; 4];
+        let mut heard = [0; 4];
         for _ in 0..4 * SENDS {
             let (_, event) = client.next_event().await;
             let Event::Message(message) = event else { panic!("{event:?}") };

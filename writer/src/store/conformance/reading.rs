@@ -72,8 +72,8 @@ pub(crate) async fn without_a_stream_one_sees_what_one_received(mut bench: Bench
     );
     assert_eq!(contents(&bench.history(GUEST, all.clone()).await), ["to general"]);
     let page = bench.history(OTHER, all).await;
-    assert_eq!(page.users.len(), 3, "senders and recipients");
-    assert!(page.streams.is_empty());
+    assert_eq!(page.names.users.len(), 3, "senders and recipients");
+    assert!(page.names.streams.is_empty());
     let direct = Narrow { is_direct: true, ..Narrow::default() };
     assert_eq!(contents(&bench.history(ADMIN, direct).await), ["to other", "to two"]);
 }
