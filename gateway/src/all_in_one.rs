@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::service::Service as _;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::service::TowerToHyperService;
+use serde_json::json;
 use squall_bus::{BoxFuture, Bus, MemoryBus};
 use squall_protocol::link::{
     Heads, Identity, LastHeard, LinkError, LogRange, NodeLease, PageCursor, RealmPage, RegisterCall,
@@ -26,14 +27,13 @@ use crate::config::Config;
 use crate::demo::{self, Credentials};
 use crate::health::Health;
 use crate::http::{Api, Body, text};
-use crate::node::Node;
 use crate::parts::{Doors, END_MAX, Outside, Parts};
 use crate::writer_link::WriterLink;
 
 /// Starts everything, serves until a signal, hands the clients on, ends.
 pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     let doors = Doors::open(&config)?;
-    let (url, admin) = (doors.url(&config)?, doors.admin_url()?);
+    let url = doors.url(&config)?;
     let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
     let writing = Builder::new_multi_thread().worker_threads(1).thread_name("writer").enable_all().build()?;
     let writer = writing.block_on(open_writer(&config, &url, bus.clone()))?;
@@ -48,9 +48,13 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
         api: Arc::new(DirectApi { router: writer.api(), writing: writing.handle().clone() }),
         bus,
         health,
+        counts: Arc::new({
+            let writer = writer.clone();
+            move || json!({ "writer": writer.counts() })
+        }),
     };
     let parts = Parts::start(config, &doors, outside)?;
-    parts.run(doors, writer.operators(), |node| announce(node, &admin))?;
+    parts.run(doors, writer.operators())?;
     let closed = writing.block_on(async { timeout(END_MAX, writer.close()).await });
     closed.context("the writer did not end in time")?;
     tracing::info!("ended");
@@ -103,20 +107,6 @@ fn write_credentials(users: &[Credentials], data_dir: &Path, url: &str) -> anyho
         user.write(data_dir, url).with_context(|| format!("can't write the credentials of {}", user.name))?;
     }
     Ok(())
-}
-
-/// Says where everything is: programs read the first two lines.
-#[expect(clippy::print_stdout, reason = "this is for whoever started it")]
-fn announce(node: &Node, admin: &str) {
-    let (url, dir) = (&node.url, node.config.data_dir.display());
-    println!("listening on {url}");
-    println!("admin on {admin}");
-    if let users @ [_, ..] = &demo::read(&node.config.data_dir)[..] {
-        let names: Vec<_> = users.iter().map(|user| user.name.as_str()).collect();
-        println!();
-        println!("  Open {url}/ in two windows and be two of: {}.", names.join(", "));
-        println!("  Their credentials for programs: {dir}/demo/NAME.zuliprc");
-    }
 }
 
 /// The writer's HTTP API in the same process; its work is done on the writer's own runtime, not on a shard.

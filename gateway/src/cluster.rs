@@ -35,19 +35,17 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     let health = Arc::new(Health::new(&bus.to_string(), &names, clock.now_ms()));
     let bus: Arc<dyn Bus> = Arc::new(RedisBus::connect(redis, RedisConfig::default()).context("--redis")?);
     let link = RemoteLink::start(&config.writers, secret.as_ref(), &health, clock, linking.handle());
-    let outside =
-        Outside { clock, api: Arc::new(RemoteApi::new(link.clone())), link: Arc::new(link), bus, health };
+    let outside = Outside {
+        clock,
+        api: Arc::new(RemoteApi::new(link.clone())),
+        link: Arc::new(link),
+        bus,
+        health,
+        counts: Arc::new(|| serde_json::json!({})),
+    };
     let parts = Parts::start(config, &doors, outside)?;
-    let admin = doors.admin_url()?;
-    parts.run(doors, axum::Router::new(), |node| announce(&node.url, &admin))?;
+    parts.run(doors, axum::Router::new())?;
     linking.shutdown_background();
     tracing::info!("ended");
     Ok(())
-}
-
-/// Says where everything is: programs read these lines.
-#[expect(clippy::print_stdout, reason = "this is for whoever started it")]
-fn announce(url: &str, admin: &str) {
-    println!("listening on {url}");
-    println!("admin on {admin}");
 }

@@ -12,7 +12,7 @@ use axum::routing::get;
 use hyper::{Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use serde_json::json;
+use serde_json::Value;
 use squall_bus::Bus;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -25,6 +25,7 @@ use crate::admission::Admission;
 use crate::clock::{BusOffset, Clock};
 use crate::config::Config;
 use crate::cut_off::{CutOff, Turn};
+use crate::demo;
 use crate::front;
 use crate::health::{Asker, Health, respond};
 use crate::http::{Api, Body};
@@ -53,12 +54,18 @@ pub(crate) struct Outside {
     pub(crate) api: Arc<dyn Api>,
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) health: Arc<Health>,
+    /// What else is counted in this process, beside the node's own: an object.
+    pub(crate) counts: Counts,
 }
+
+/// Counts, as they are now.
+pub(crate) type Counts = Arc<dyn Fn() -> Value + Send + Sync>;
 
 /// The threads of a node.
 pub(crate) struct Parts {
-    pub(crate) node: Arc<Node>,
+    node: Arc<Node>,
     stats: Arc<LinkStats>,
+    counts: Counts,
     shards: Vec<ShardHandle>,
     shard_threads: Vec<JoinHandle<()>>,
     keeper_thread: JoinHandle<()>,
@@ -92,7 +99,7 @@ impl Doors {
     }
 
     /// Where operators do.
-    pub(crate) fn admin_url(&self) -> anyhow::Result<String> {
+    fn admin_url(&self) -> anyhow::Result<String> {
         Ok(format!("http://{}", self.admin.local_addr()?))
     }
 }
@@ -100,7 +107,7 @@ impl Doors {
 impl Parts {
     /// Starts the threads; nobody is let in yet.
     pub(crate) fn start(config: Config, doors: &Doors, outside: Outside) -> anyhow::Result<Self> {
-        let Outside { clock, link, api, bus, health } = outside;
+        let Outside { clock, link, api, bus, health, counts } = outside;
         let (url, times) = (doors.url(&config)?, config.presence_times()?);
         let stats = Arc::new(LinkStats::default());
         let link: Arc<dyn WriterLink> = Arc::new(CountedLink::new(link, stats.clone()));
@@ -152,23 +159,19 @@ impl Parts {
                 }
             })?);
         }
-        Ok(Self { node, stats, shards, shard_threads, keeper_thread })
+        Ok(Self { node, stats, counts, shards, shard_threads, keeper_thread })
     }
 
     /// Announces the node, serves until a signal, hands the clients on, and waits for the threads. `operators`
     /// are answered beside what every node tells them.
-    pub(crate) fn run(
-        self,
-        doors: Doors,
-        operators: Router,
-        announce: impl FnOnce(&Node),
-    ) -> anyhow::Result<()> {
+    pub(crate) fn run(self, doors: Doors, operators: Router) -> anyhow::Result<()> {
+        let admin_url = doors.admin_url()?;
         let Doors { front, listener, admin, admission } = doors;
         let operators = self.operators().merge(operators);
         front.block_on(async {
             // From its first line on, it ends well.
             let mut signals = Signals::new()?;
-            announce(&self.node);
+            announce(&self.node, &admin_url);
             tokio::select! {
                 () = front::accept(&listener, &self.shards, &admission) => {}
                 () = serve_operators(admin, operators) => {}
@@ -184,9 +187,12 @@ impl Parts {
 
     /// What every node tells its operators.
     fn operators(&self) -> Router {
-        let (node, stats) = (self.node.clone(), self.stats.clone());
-        let tell_stats =
-            move || std::future::ready(told(respond(StatusCode::OK, &json!({ "link": stats.json() }))));
+        let (node, stats, counts) = (self.node.clone(), self.stats.clone(), self.counts.clone());
+        let tell_stats = move || {
+            let mut body = counts();
+            body["link"] = stats.json();
+            std::future::ready(told(respond(StatusCode::OK, &body)))
+        };
         let tell_readiness = move || std::future::ready(told(node.readiness(Asker::Operator)));
         Router::new()
             .route("/healthz", get(|| async { "ok\n" }))
@@ -235,13 +241,27 @@ impl Parts {
 
     /// Waits for the threads; what the keepers still have to store is stored.
     fn join(self, front: Runtime) -> anyhow::Result<()> {
-        let Self { node, stats: _, shards, shard_threads, keeper_thread } = self;
+        let Self { node, shards, shard_threads, keeper_thread, .. } = self;
         for thread in shard_threads {
             thread.join().map_err(|_| anyhow::anyhow!("a shard panicked"))?;
         }
         // With the front go the last handles of the keepers: the operators' connections have some.
         drop((front, node, shards));
         keeper_thread.join().map_err(|_| anyhow::anyhow!("the keeper panicked"))
+    }
+}
+
+/// Says where everything is: programs read the first two lines.
+#[expect(clippy::print_stdout, reason = "this is for whoever started it")]
+fn announce(node: &Node, admin: &str) {
+    let (url, dir) = (&node.url, node.config.data_dir.display());
+    println!("listening on {url}");
+    println!("admin on {admin}");
+    if let users @ [_, ..] = &demo::read(&node.config.data_dir)[..] {
+        let names: Vec<_> = users.iter().map(|user| user.name.as_str()).collect();
+        println!();
+        println!("  Open {url}/ in two windows and be two of: {}.", names.join(", "));
+        println!("  Their credentials for programs: {dir}/demo/NAME.zuliprc");
     }
 }
 

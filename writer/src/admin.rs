@@ -35,14 +35,19 @@ use crate::writer::{CreateError, Writer};
 /// The longest body: a hundred thousand users and more.
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// All of it.
+/// What a process that is nothing but a writer tells of itself.
+pub(crate) fn standing(writer: Writer) -> Router {
+    let stats = |State(writer): State<Writer>| async move { respond(&[writer.counts()]) };
+    crate::api::health().route("/admin/stats", get(stats)).with_state(writer)
+}
+
+/// What changes things.
 pub(crate) fn router(writer: Writer) -> Router {
     Router::new()
         .route("/admin/realms", post(create_realms))
         .route("/admin/users", post(create_users).patch(change_users))
         .route("/admin/keys", post(change_keys))
         .route("/admin/streams", post(create_streams))
-        .route("/admin/stats", get(stats))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(writer)
 }
@@ -247,10 +252,6 @@ async fn create_stream(
     let stream = NewStream { name, description, invite_only };
     let stream = writer.create_stream(realm_id, stream, user_ids).await?;
     Ok(json!({ "stream_id": stream.stream_id, "name": stream.name }))
-}
-
-async fn stats(State(writer): State<Writer>) -> Response {
-    respond(&[writer.stats().to_json()])
 }
 
 async fn user_id(writer: &Writer, realm_id: RealmId, email: &str) -> Result<UserId, Refusal> {

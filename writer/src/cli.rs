@@ -2,6 +2,7 @@
 
 mod database;
 mod operate;
+mod seed_demo;
 mod serve;
 
 use std::fmt::Display;
@@ -35,6 +36,8 @@ enum Command {
     /// Make streams
     #[command(subcommand)]
     Stream(StreamCommand),
+    /// Make a realm to look around in, if there is none yet
+    SeedDemo(seed_demo::SeedDemoArguments),
 }
 
 /// Where a command works: on a data directory that no server uses, on a database, or through a running server.
@@ -157,7 +160,7 @@ impl Arguments {
     pub(crate) fn log_level(&self) -> Level {
         match self.command {
             Command::Serve(_) => Level::INFO,
-            Command::Realm(_) | Command::User(_) | Command::Stream(_) => Level::WARN,
+            Command::Realm(_) | Command::User(_) | Command::Stream(_) | Command::SeedDemo(_) => Level::WARN,
         }
     }
 }
@@ -172,20 +175,21 @@ struct Order {
 
 /// Does what was asked.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), operate::CommandError> {
-    let order = match arguments.command {
+    let answer = match arguments.command {
         Command::Serve(arguments) => return Ok(serve::serve(arguments).await?),
+        Command::SeedDemo(arguments) => seed_demo::seed_demo(arguments).await?,
         Command::Realm(RealmCommand::Create { name, target }) => {
-            Order { method: "POST", path: "/admin/realms", line: json!({ "name": name }), target }
+            let line = json!({ "name": name });
+            operate::operate(Order { method: "POST", path: "/admin/realms", line, target }).await?
         }
-        Command::User(command) => user(command),
+        Command::User(command) => operate::operate(user(command)).await?,
         Command::Stream(StreamCommand::Create { name, description, invite_only, members, place }) => {
             let line = json!({
                 "name": name, "description": description, "invite_only": invite_only, "members": members,
             });
-            place.order("POST", "/admin/streams", line)
+            operate::operate(place.order("POST", "/admin/streams", line)).await?
         }
     };
-    let answer = operate::operate(order).await?;
     // Nobody reading it is no failure of what was done.
     let _ = writeln!(std::io::stdout(), "{answer}");
     Ok(())

@@ -328,12 +328,17 @@ impl Writer {
     /// The operator's surface, below `/admin`, with `/healthz` and `/readyz`. It asks for no credentials:
     /// loopback only.
     pub fn admin(&self) -> axum::Router {
-        crate::api::health().with_state(self.clone()).merge(self.operators())
+        crate::admin::standing(self.clone()).merge(self.operators())
     }
 
-    /// The same without `/healthz` and `/readyz`, for a process that answers these itself.
+    /// The same without `/healthz`, `/readyz` and `/admin/stats`, for a process that answers these itself.
     pub fn operators(&self) -> axum::Router {
         crate::admin::router(self.clone())
+    }
+
+    /// What this writer has done since it started, counted: an object, as `/admin/stats` shows it.
+    pub fn counts(&self) -> serde_json::Value {
+        self.stats().to_json()
     }
 
     /// Takes no more writes, finishes what is queued, brings the file in order and lets go of the data

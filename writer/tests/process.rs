@@ -65,6 +65,24 @@ fn while_a_server_runs_commands_go_through_its_admin_address() {
 }
 
 #[test]
+fn a_demo_realm_is_made_once_with_credentials_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = TempDir::new().unwrap();
+    let seed = || run(dir.path(), &["seed-demo", "--site", "http://127.0.0.1:8470"]);
+    assert_eq!(answer(&seed())["users"].as_array().unwrap().len(), 5);
+    let path = dir.path().join("demo/ada.zuliprc");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let ada = std::fs::read_to_string(path).unwrap();
+    assert!(ada.ends_with("site=http://127.0.0.1:8470\n"), "{ada}");
+    let key = ada.lines().find_map(|line| line.strip_prefix("key=")).unwrap();
+    let server = start(dir.path());
+    let mut client = Client::connect(&server.api, "ada@demo.example", key);
+    assert_eq!(client.request("GET", "users/me", "").unwrap()["full_name"], "Ada Lindqvist");
+    drop(server);
+    assert!(refusal(&seed()).contains("there is a realm already"));
+}
+
+#[test]
 fn a_link_that_others_can_reach_needs_a_secret() {
     let dir = TempDir::new().unwrap();
     let serve = |more: &[&str]| run(dir.path(), &[&["serve", "--listen", "127.0.0.1:0"], more].concat());

@@ -2,10 +2,11 @@
 
 use serde_json::json;
 
-use crate::support::api::succeeded;
+use crate::support::api::{Api, succeeded};
 use crate::support::client::fresh_send_id;
 use crate::support::cluster::{Cluster, Plan, STREAM};
 use crate::support::http;
+use crate::support::member::binary;
 
 #[tokio::test]
 async fn every_path_of_the_api_goes_to_a_writer_and_its_answer_comes_back_whole() {
@@ -78,6 +79,27 @@ async fn the_page_is_there_and_whoever_opens_it_signs_in() {
     assert_eq!(page.status, 200);
     let users = http::request(gateway, "GET", "/demo/users.json", &[], b"").await;
     assert_eq!(users.status, 404, "no demo users: the form is shown");
+}
+
+#[tokio::test]
+async fn the_demo_realm_of_a_cluster_is_shown_on_the_page_to_whoever_sits_at_this_machine() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().to_str().unwrap();
+    let seeded = std::process::Command::new(binary("writer"))
+        .args(["seed-demo", "--site", "http://127.0.0.1:1", "--data-dir", data_dir])
+        .status();
+    assert!(seeded.unwrap().success());
+    let plan = Plan {
+        writer_options: vec!["--data-dir".into(), data_dir.into()],
+        ..Plan::default().with_gateway_options(&["--data-dir", data_dir])
+    };
+    let writer = plan.start_writer().await;
+    let gateway = plan.start_gateway(&[writer.link()]).await;
+    gateway.until_it_says("the gateway to be ready", |status, _| status == 200).await;
+    let users = http::request(gateway.address(), "GET", "/demo/users.json", &[], b"").await.json();
+    let ada = users.as_array().unwrap().iter().find(|user| user["name"] == "ada").unwrap();
+    let api = Api::new(gateway.address(), ada["email"].as_str().unwrap(), ada["key"].as_str().unwrap());
+    assert_eq!(succeeded(&api.get("users/me", &[]).await)["full_name"], "Ada Lindqvist");
 }
 
 #[tokio::test]

@@ -67,7 +67,9 @@ impl Member {
         } else {
             "admin on http://"
         };
-        add("--data-dir", &dir.path());
+        if !options.iter().any(|option| option == "--data-dir") {
+            add("--data-dir", &dir.path());
+        }
         arguments.extend(options.iter().map(OsString::from));
         let (program, environment) = (binary(program), environment.to_vec());
         let process = Process::start(of(&program, &arguments, &environment), dir);
@@ -92,6 +94,11 @@ impl Member {
     /// What it said so far.
     pub(crate) fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// Where its files are, unless its options say otherwise.
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        self.process.path()
     }
 
     /// Its process id.

@@ -1,5 +1,7 @@
 //! An operator's command: one line to the admin surface, of a running server or of a writer opened for it.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,10 +37,21 @@ pub(crate) enum CommandError {
     Database(#[from] DatabaseError),
     #[error("{url}: {reason}")]
     Admin { url: String, reason: String },
+    #[error("{}: {source}", path.display())]
+    Credentials { path: PathBuf, source: io::Error },
     #[error("unexpected answer: {0}")]
     Answer(String),
     #[error("{0}")]
     Refused(String),
+}
+
+impl CommandError {
+    pub(super) fn opening(error: OpenError) -> Self {
+        match error {
+            OpenError::Directory(_) => Self::Directory(error),
+            OpenError::Database(_) => Self::Open(error),
+        }
+    }
 }
 
 /// Has the line done; its answer.
@@ -65,10 +78,7 @@ pub(super) async fn operate(order: Order) -> Result<String, CommandError> {
 }
 
 async fn local(config: Config, request: Request<Body>) -> Result<Vec<u8>, CommandError> {
-    let writer = Writer::open(config, Arc::new(MemoryBus::new())).await.map_err(|error| match error {
-        OpenError::Directory(_) => CommandError::Directory(error),
-        OpenError::Database(_) => CommandError::Open(error),
-    })?;
+    let writer = Writer::open(config, Arc::new(MemoryBus::new())).await.map_err(CommandError::opening)?;
     let response = match writer.admin().oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},
