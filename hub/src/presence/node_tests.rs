@@ -2,6 +2,7 @@
 
 mod cluster;
 mod faults;
+mod nonsense;
 
 use squall_protocol::client_message::Status::{self, Active, Idle};
 use squall_protocol::link::LastHeard;
