@@ -54,8 +54,9 @@ chaos: setup ## faults on a cluster of real servers under load, with their real 
 # Other worlds, or more: make sim SEED=7 STEPS=50000000. A failure prints the seed that reproduces it.
 sim: export SEED ?= 1
 sim: export STEPS ?= 2000000
-sim: ## clusters of hubs over a lossy bus, simulated for 2,000,000 steps and judged by a plain model
+sim: ## clusters of hubs over a lossy bus, simulated for 2,000,000 steps each, and judged by plain models
 	cargo test --release --package squall-hub --test simulator --quiet every_client -- --nocapture
+	cargo test --release --package squall-hub --test presence --quiet every_node -- --nocapture
 
 # MODE is rate, saturation, sessions or latency; the sizes can be given:
 # make bench-fanout MODE=sessions OPTIONS='--sockets 18000 --users 18000 --realms 180'

@@ -71,6 +71,12 @@ impl Pair {
         self.cost.sent += began.elapsed();
     }
 
+    /// A second passes; what it cost, with what was done since the last.
+    fn second(&mut self) -> Cost {
+        self.pass(TICK_MS);
+        std::mem::take(&mut self.cost)
+    }
+
     /// Time passes, and every frame arrives.
     fn pass(&mut self, ms: u64) {
         for _ in 0..ms / PUBLISH_MS {
@@ -112,63 +118,74 @@ impl Pair {
 
 /// A realm where nothing happens.
 fn idle(times: Times) {
-    const SECONDS: u64 = 1_000;
     let mut pair = Pair::new(times, 100);
-    pair.pass(SECONDS * TICK_MS);
-    // The users' `active` ended in the meantime; what is told of that comes once.
-    pair.cost = Cost::default();
-    pair.pass(SECONDS * TICK_MS);
-    let Cost { frames, bytes, sent, received } = pair.cost;
+    // The users' `active` ends; what is told of that comes once.
+    pair.pass(100 * TICK_MS);
+    let seconds: Vec<_> = (0..1_000).map(|_| pair.second()).collect();
+    let (frames, bytes) = totals(&seconds);
     println!(
-        "an idle realm, a second: {:.2} frames of {:.0} bytes out of a node, {:.2} µs to look at it and say so, \
-         {:.2} µs to hear one other node",
-        frames as f64 / SECONDS as f64,
-        bytes as f64 / frames as f64,
-        micros(sent) / SECONDS as f64,
-        micros(received) / SECONDS as f64,
+        "an idle realm, a second: {:.2} frames of {:.0} bytes out of a node, {:.2} µs to look at it, {:.2} µs to \
+         hear one other node",
+        frames / seconds.len() as f64,
+        bytes / frames,
+        median(&seconds, |cost| cost.sent),
+        median(&seconds, |cost| cost.received),
     );
 }
 
 /// So many users turn away or back each second.
 fn steady(times: Times, changes: u32) {
     const USERS: u32 = 10_000;
-    const SECONDS: u32 = 20;
     let mut pair = Pair::new(times, USERS);
-    for second in 0..SECONDS {
-        for turn in 0..changes {
-            let user = turn * 7 % USERS;
-            let status = if second % 2 == 0 { Status::Idle } else { Status::Active };
-            pair.report(user, status);
-        }
-        pair.pass(TICK_MS);
-    }
-    let (Cost { frames, bytes, sent, received }, total) = (pair.cost, f64::from(changes * SECONDS));
+    let second = |second| {
+        let status = if second % 2 == 0 { Status::Idle } else { Status::Active };
+        (0..changes).for_each(|turn| pair.report(turn * 7 % USERS, status));
+        pair.second()
+    };
+    let seconds: Vec<_> = (0..30).map(second).collect();
+    let ((frames, bytes), changes) = (totals(&seconds), f64::from(changes));
     println!(
         "{changes:>16} {:>9.2} {:>15.1} {:>20.2} {:>22.2}",
-        frames as f64 / f64::from(SECONDS),
-        bytes as f64 / total,
-        micros(sent) / total,
-        micros(received) / total
+        frames / seconds.len() as f64,
+        bytes / seconds.len() as f64 / changes,
+        median(&seconds, |cost| cost.sent) / changes,
+        median(&seconds, |cost| cost.received) / changes,
     );
 }
 
 /// A node died, and all its users come to another within a second.
 fn storm(times: Times) {
     const USERS: u32 = 10_000;
-    let mut pair = Pair::new(times, 0);
-    for part in 0..4 {
-        (0..USERS / 4)
-            .for_each(|user| pair.connect(part * USERS / 4 + user, part * USERS / 4 + user, Status::Active));
-        pair.pass(PUBLISH_MS);
-    }
-    pair.pass(TICK_MS);
-    let Cost { frames, bytes, sent, received } = pair.cost;
+    let second = |_| {
+        let mut pair = Pair::new(times, 0);
+        for part in 0..4 {
+            let users = part * USERS / 4..(part + 1) * USERS / 4;
+            users.for_each(|user| pair.connect(user, user, Status::Active));
+            pair.pass(PUBLISH_MS);
+        }
+        pair.second()
+    };
+    let seconds: Vec<_> = (0..9).map(second).collect();
+    let (frames, bytes) = totals(&seconds[..1]);
     println!(
         "{USERS} users come within a second: {frames} frames of {bytes} bytes, {:.1} ms on their node, {:.1} ms on \
          each other",
-        micros(sent) / 1e3,
-        micros(received) / 1e3
+        median(&seconds, |cost| cost.sent) / 1e3,
+        median(&seconds, |cost| cost.received) / 1e3
     );
+}
+
+fn totals(seconds: &[Cost]) -> (f64, f64) {
+    let frames: u64 = seconds.iter().map(|cost| cost.frames).sum();
+    let bytes: u64 = seconds.iter().map(|cost| cost.bytes).sum();
+    (frames as f64, bytes as f64)
+}
+
+/// In microseconds. A second in which something else ran does not count.
+fn median(seconds: &[Cost], of: impl Fn(&Cost) -> Duration) -> f64 {
+    let mut times: Vec<_> = seconds.iter().map(of).collect();
+    times.sort_unstable();
+    micros(times[times.len() / 2])
 }
 
 fn micros(time: Duration) -> f64 {
