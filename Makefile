@@ -1,7 +1,7 @@
 # The two commands are `cargo run --release` (the product, also `make run`) and `make test`.
 
-.PHONY: help run test setup fmt lint conversation chaos sim bench-fanout fuzz \
-	test-unit test-product test-browser test-python test-javascript test-zulip
+.PHONY: help run test setup fmt lint conversation chaos sim bench-fanout hold fuzz \
+	test-unit test-product test-loadtest test-browser test-python test-javascript test-zulip
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test-javascript: setup ## the JavaScript client's tests
 
 test-product: setup ## the started product, by Rust clients
 	@.ci/test product conversation
+
+test-loadtest: setup ## the load tester on started gateways, and on one that is tampered with
+	@.ci/test loadtest
 
 test-browser: setup ## the demo page in headless Chromium
 	@.ci/test browser
@@ -64,6 +67,10 @@ bench-fanout: MODE ?= rate
 bench-fanout: ## what the gateway's work costs, beside a bare one-write-per-socket server in the same run
 	cargo build --release --package squall-gateway --bin gateway --example fanout_bench
 	@$${CARGO_TARGET_DIR:-target}/release/examples/fanout_bench $(MODE) $(OPTIONS)
+
+# Longer, or with more happening: make hold OPTIONS='--hold 10m --herd-every 2m'
+hold: ## 50,000 sockets held against three gateways on this machine, with chat, audited
+	@loadtest/hold.sh $(OPTIONS)
 
 # Longer, or some only: make fuzz SECONDS=600 TARGETS='inbound session'. What was found stays in
 # protocol/fuzz/corpus, an input that breaks a property in protocol/fuzz/artifacts. RUSTC_BOOTSTRAP lets the

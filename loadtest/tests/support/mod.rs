@@ -1,7 +1,7 @@
 //! What the tests of the started programs share: a real gateway, and the tool as a user starts it.
 #![allow(dead_code, reason = "each test uses its part")]
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -24,8 +24,15 @@ impl Gateway {
 
     pub(crate) fn start_with(options: &[&str]) -> Self {
         let dir = Process::dir("gateway");
-        let process = Process::start(command(dir.path(), 0, 0, options), dir);
-        let find = |words: &str| until(words, || address_after(&process.log(), words));
+        let mut process = Process::start(command(dir.path(), 0, 0, options), dir);
+        let mut find = |words: &str| {
+            until(words, || {
+                let ended = process.has_ended();
+                let found = address_after(&process.log(), words);
+                assert!(found.is_some() || !ended, "the gateway ended: {}", process.log());
+                found
+            })
+        };
         let (address, admin) = (find("listening on http://"), find("admin on http://"));
         Self { process, address, admin }
     }
@@ -47,9 +54,16 @@ impl Gateway {
         self.restart();
     }
 
+    /// Starts it again, and waits for it to listen. Its port may be somebody's outgoing connection's for a
+    /// moment: then it is started once more.
     fn restart(&mut self) {
-        let command = command(self.process.path(), self.address.port(), self.admin.port(), &[]);
-        self.process.restart(command);
+        let Self { process, address, admin } = self;
+        until("the gateway listens again", || {
+            if process.has_ended() {
+                process.restart(command(process.path(), address.port(), admin.port(), &[]));
+            }
+            TcpStream::connect(*address).ok()
+        });
     }
 
     /// Its process id.
