@@ -6,7 +6,8 @@ use imbl::HashMap;
 use squall_protocol::event::{Stream, User};
 use squall_protocol::{StreamId, UserId};
 
-/// Users and streams as their events tell them, found by id and by name. Names are compared without case.
+/// Users and streams as their events tell them, found by id and by name: users by exactly theirs, for several
+/// may be called nearly the same; streams without case.
 ///
 /// Cloning is O(1), as of realm state, which it is a part of.
 #[derive(Debug, Clone, Default)]
@@ -27,7 +28,7 @@ impl Directory {
 
     /// The users who are called so.
     pub fn users_called(&self, name: &str) -> impl Iterator<Item = &User> {
-        let found = self.users_by_name.get(&key(name)).map(Vec::as_slice).unwrap_or_default();
+        let found = self.users_by_name.get(name).map(Vec::as_slice).unwrap_or_default();
         found.iter().filter_map(|user| self.user(*user))
     }
 
@@ -52,17 +53,16 @@ impl Directory {
 
     pub(crate) fn set_user(&mut self, user: &User) {
         self.remove_user(user.user_id);
-        self.users_by_name.entry(key(&user.full_name)).or_default().push(user.user_id);
+        self.users_by_name.entry(user.full_name.clone()).or_default().push(user.user_id);
         self.users.insert(user.user_id, Arc::new(user.clone()));
     }
 
     pub(crate) fn remove_user(&mut self, user: UserId) {
         let Some(before) = self.users.remove(&user) else { return };
-        let name = key(&before.full_name);
-        if let Some(called) = self.users_by_name.get_mut(&name) {
+        if let Some(called) = self.users_by_name.get_mut(&before.full_name) {
             called.retain(|other| *other != user);
             if called.is_empty() {
-                self.users_by_name.remove(&name);
+                self.users_by_name.remove(&before.full_name);
             }
         }
     }
@@ -118,16 +118,16 @@ mod tests {
     #[test]
     fn users_are_found_by_id_address_and_every_name_they_have_now() {
         let mut directory = Directory::default();
-        [user(1, "Ada"), user(2, "Bo"), user(3, "ada")].iter().for_each(|user| directory.set_user(user));
-        assert_eq!(called(&directory, "ADA"), [1, 3]);
+        [user(1, "Ada"), user(2, "Bo"), user(3, "Ada")].iter().for_each(|user| directory.set_user(user));
+        assert_eq!(called(&directory, "Ada"), [1, 3]);
         assert_eq!(directory.user_at("2@x.EXAMPLE").map(|user| user.user_id), Some(UserId(2)));
         directory.set_user(&user(1, "Ada L."));
-        assert_eq!(called(&directory, "ada"), [3]);
-        assert_eq!(called(&directory, "ada l."), [1]);
+        assert_eq!(called(&directory, "Ada"), [3]);
+        assert_eq!(called(&directory, "Ada L."), [1]);
         directory.remove_user(UserId(3));
-        assert!(called(&directory, "ada").is_empty());
+        assert!(called(&directory, "Ada").is_empty());
         assert!(directory.user(UserId(3)).is_none());
-        assert!(!directory.users_by_name.contains_key("ada"), "nothing is left of it");
+        assert!(!directory.users_by_name.contains_key("Ada"), "nothing is left of it");
     }
 
     #[test]

@@ -188,8 +188,19 @@ impl RealmState {
     /// Applies one event's change. Idempotent: the last change of a user or a membership wins.
     pub(crate) fn apply(&mut self, event: &Event, sequence: Sequence) {
         match event {
-            Event::Message(_) => {}
+            Event::Message(_)
+            | Event::MessageEdited(_)
+            | Event::MessagesMoved(_)
+            | Event::MessagesDeleted(_)
+            | Event::ReactionAdded(_)
+            | Event::ReactionRemoved(_)
+            | Event::FlagsAdded(_)
+            | Event::FlagsRemoved(_)
+            | Event::TopicPolicySet(_)
+            | Event::SubscriptionSet(_)
+            | Event::SettingSet(_) => {}
             Event::StreamCreated { stream } => self.insert_stream(stream),
+            Event::StreamUpdated { stream, .. } => self.directory.set_stream(stream),
             Event::MembersAdded { stream, user_ids, .. } => {
                 self.directory.set_stream(stream);
                 let members = self.streams.entry(stream.stream_id).or_default();
@@ -215,7 +226,19 @@ impl RealmState {
 
     fn undo(&mut self, event: &Event) {
         match event {
-            Event::Message(_) | Event::CredentialChanged { .. } => {}
+            Event::Message(_)
+            | Event::CredentialChanged { .. }
+            | Event::MessageEdited(_)
+            | Event::MessagesMoved(_)
+            | Event::MessagesDeleted(_)
+            | Event::ReactionAdded(_)
+            | Event::ReactionRemoved(_)
+            | Event::FlagsAdded(_)
+            | Event::FlagsRemoved(_)
+            | Event::TopicPolicySet(_)
+            | Event::SubscriptionSet(_)
+            | Event::SettingSet(_) => {}
+            Event::StreamUpdated { previous, .. } => self.directory.set_stream(previous),
             Event::StreamCreated { stream } => {
                 self.streams.remove(&stream.stream_id);
                 self.directory.remove_stream(stream.stream_id);

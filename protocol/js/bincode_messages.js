@@ -35,6 +35,16 @@ const user = record({
 });
 const destination = either({ stream_id: number, topic: text }, { user_ids: userIds });
 
+const reaction = {
+  message_id: number,
+  user_id: number,
+  emoji_name: text,
+  emoji_code: text,
+  reaction_type: word("unicode_emoji", "realm_emoji", "zulip_extra_emoji"),
+  to: destination,
+};
+const flags = { user_id: number, flag: word("read", "starred"), message_ids: list(number) };
+
 const event = variant("kind", {
   message: {
     message_id: number,
@@ -50,6 +60,24 @@ const event = variant("kind", {
   user_added: { user },
   user_updated: { user, previous: user },
   credential_changed: { user_id: number },
+  message_edited: { message_id: number, actor_id: number, timestamp: number, to: destination, content: text },
+  messages_moved: {
+    message_ids: list(number),
+    actor_id: number,
+    timestamp: number,
+    stream_id: number,
+    topic_before: text,
+    topic: text,
+  },
+  messages_deleted: { message_ids: list(number), actor_id: number, to: destination },
+  reaction_added: reaction,
+  reaction_removed: reaction,
+  flags_added: flags,
+  flags_removed: flags,
+  stream_updated: { stream, previous: stream },
+  topic_policy_set: { user_id: number, stream_id: number, topic: text, policy: number, timestamp: number },
+  subscription_set: { user_id: number, stream_id: number, name: text, value: text },
+  setting_set: { user_id: number, name: text, value: text },
 });
 
 const membership = { send_id: text, stream_id: number, user_ids: unlessEmpty(userIds) };

@@ -81,16 +81,46 @@ export class Conversation {
   }
 
   /**
-   * A message event of this conversation.
+   * An event of this conversation: a message, or what became of one.
    * @param {EventRecord} record
-   * @returns {boolean} whether it is new here
+   * @returns {boolean} whether it changed anything here
    */
-  handle({ sequence, event }) {
-    if (event.kind !== "message" || sequence <= this.#asOf) return false;
+  handle(record) {
+    const { sequence, event } = record;
+    if (sequence <= this.#asOf) return false;
+    if (event.kind === "message_edited") return this.#edit(event.message_id, event.content);
+    if (event.kind === "messages_deleted") return this.#delete(new Set(event.message_ids));
+    return event.kind === "message" && this.#add(event, sequence);
+  }
+
+  /**
+   * @param {import("./types.js").MessageEvent} event
+   * @param {number} sequence
+   */
+  #add(event, sequence) {
     const { message_id, sender_id, timestamp, to, content, send_id } = event;
     if (this.newestId !== null && message_id <= this.newestId) return false;
     this.#messages.push({ message_id, sender_id, timestamp, to, content, send_id, sequence });
     if (this.watchers === 0) this.trim();
+    return true;
+  }
+
+  /**
+   * @param {number} messageId
+   * @param {string} content
+   */
+  #edit(messageId, content) {
+    const index = this.#messages.findIndex(({ message_id }) => message_id === messageId);
+    if (index < 0 || this.#messages[index].content === content) return false;
+    this.#messages = this.#messages.with(index, { ...this.#messages[index], content });
+    return true;
+  }
+
+  /** @param {Set<number>} messageIds */
+  #delete(messageIds) {
+    const left = this.#messages.filter(({ message_id }) => !messageIds.has(message_id));
+    if (left.length === this.#messages.length) return false;
+    this.#messages = left;
     return true;
   }
 

@@ -152,7 +152,7 @@ export class RealmState {
       later.filter(({ event }) => this.#isOf(conversation, event)),
     );
     // Left and come back after the answer was made: it lacks what came between.
-    for (const { sequence, event } of later) if (this.#isMoveOf(conversation, event)) conversation.drop(sequence);
+    for (const { sequence, event } of later) if (this.#breaks(conversation, event)) conversation.drop(sequence);
   }
 
   // Events.
@@ -175,12 +175,12 @@ export class RealmState {
    */
   #handleInConversations(record) {
     const { event, sequence } = record;
-    if (event.kind === "message") {
+    if (isOfOneConversation(event)) {
       const conversation = this.conversation(event.to);
       return conversation.handle(record) ? [{ what: "conversation", key: conversation.key }] : [];
     }
     return [...this.conversations.values()]
-      .filter((conversation) => this.#isMoveOf(conversation, event) && conversation.drop(sequence))
+      .filter((conversation) => this.#breaks(conversation, event) && conversation.drop(sequence))
       .map(({ key }) => ({ what: "conversation", key }));
   }
 
@@ -189,17 +189,21 @@ export class RealmState {
    * @param {RealmEvent} event
    */
   #isOf(conversation, event) {
-    return event.kind === "message" && conversationKey(event.to, this.#ownId) === conversation.key;
+    return isOfOneConversation(event) && conversationKey(event.to, this.#ownId) === conversation.key;
   }
 
   /**
-   * Whether the event lets this user in or out of the conversation's stream.
+   * Whether the event makes what is known of the conversation worth nothing: it lets this user in or out of its
+   * stream, or moves messages into its topic or out of it.
    *
    * @param {Conversation} conversation
    * @param {RealmEvent} event
    */
-  #isMoveOf({ to }, event) {
-    return "stream_id" in to && this.#ownMove(event) === to.stream_id;
+  #breaks({ to }, event) {
+    if (!("stream_id" in to)) return false;
+    if (event.kind !== "messages_moved") return this.#ownMove(event) === to.stream_id;
+    const [from, into] = [event.topic_before, event.topic].map((topic) => topic.toLowerCase());
+    return event.stream_id === to.stream_id && [from, into].includes(to.topic.toLowerCase());
   }
 
   /**
@@ -221,7 +225,7 @@ export class RealmState {
 
   /** @param {RealmEvent} event @returns {Change | null} */
   #applyToStreams(event) {
-    if (event.kind === "stream_created" || event.kind === "members_added") {
+    if (event.kind === "stream_created" || event.kind === "members_added" || event.kind === "stream_updated") {
       this.streams.set(event.stream.stream_id, event.stream);
       return { what: "streams" };
     }
@@ -233,6 +237,10 @@ export class RealmState {
 
   /** @param {RealmEvent} event @returns {Change | null} */
   #applyToSubscriptions(event) {
+    if (event.kind === "stream_updated" && this.subscriptions.has(event.stream.stream_id)) {
+      this.subscriptions.set(event.stream.stream_id, event.stream);
+      return { what: "subscriptions" };
+    }
     const streamId = this.#ownMove(event);
     if (streamId === null) return null;
     if (event.kind === "members_added") this.subscriptions.set(streamId, event.stream);
@@ -259,7 +267,7 @@ export class RealmState {
 
   /** @param {number} streamId @param {RealmEvent} event @returns {Change | null} */
   #applyToTopics(streamId, event) {
-    if (this.#ownMove(event) === streamId) {
+    if (this.#ownMove(event) === streamId || takesFromTopics(event, streamId)) {
       this.#topics.delete(streamId);
       this.topics.delete(streamId);
       return { what: "topics", streamId };
@@ -270,4 +278,24 @@ export class RealmState {
     topics.set(event.to.topic, Math.max(event.message_id, topics.get(event.to.topic) ?? 0));
     return { what: "topics", streamId };
   }
+}
+
+/**
+ * @param {RealmEvent} event
+ * @returns {event is import("./types.js").MessageEvent | import("./types.js").MessageEdited
+ *   | import("./types.js").MessagesDeleted}
+ */
+function isOfOneConversation({ kind }) {
+  return kind === "message" || kind === "message_edited" || kind === "messages_deleted";
+}
+
+/**
+ * Whether a topic of the stream may have another newest message now, or none.
+ *
+ * @param {RealmEvent} event
+ * @param {number} streamId
+ */
+function takesFromTopics(event, streamId) {
+  if (event.kind === "messages_moved") return event.stream_id === streamId;
+  return event.kind === "messages_deleted" && "stream_id" in event.to && event.to.stream_id === streamId;
 }

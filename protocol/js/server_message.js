@@ -106,6 +106,8 @@ const FIELDS = {
   error: { code: isText, message: isText },
 };
 
+const REACTION = { message_id: isNumber, user_id: isNumber, emoji_name: isText, emoji_code: isText, to: isDestination };
+
 /** @type {Record<string, Record<string, (value: unknown) => boolean>>} */
 const EVENT_FIELDS = {
   message: { message_id: isNumber, sender_id: isNumber, timestamp: isNumber, to: isDestination, content: isText },
@@ -115,4 +117,15 @@ const EVENT_FIELDS = {
   user_added: { user: isUser },
   user_updated: { user: isUser },
   credential_changed: { user_id: isNumber },
+  message_edited: { message_id: isNumber, actor_id: isNumber, to: isDestination, content: isText },
+  messages_moved: { message_ids: isIds, stream_id: isNumber, topic_before: isText, topic: isText },
+  messages_deleted: { message_ids: isIds, to: isDestination },
+  reaction_added: REACTION,
+  reaction_removed: REACTION,
+  flags_added: { user_id: isNumber, flag: isText, message_ids: isIds },
+  flags_removed: { user_id: isNumber, flag: isText, message_ids: isIds },
+  stream_updated: { stream: isStream },
+  topic_policy_set: { user_id: isNumber, stream_id: isNumber, topic: isText, policy: isNumber },
+  subscription_set: { user_id: isNumber, stream_id: isNumber, name: isText, value: isText },
+  setting_set: { user_id: isNumber, name: isText, value: isText },
 };

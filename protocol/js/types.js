@@ -36,8 +36,24 @@
  * @typedef {{kind: "user_added", user: User}} UserAdded
  * @typedef {{kind: "user_updated", user: User, previous: User}} UserUpdated
  * @typedef {{kind: "credential_changed", user_id: number}} CredentialChanged
+ * @typedef {{kind: "message_edited", message_id: number, actor_id: number, timestamp: number, to: Destination,
+ *   content: string}} MessageEdited
+ * @typedef {{kind: "messages_moved", message_ids: number[], actor_id: number, timestamp: number,
+ *   stream_id: number, topic_before: string, topic: string}} MessagesMoved
+ * @typedef {{kind: "messages_deleted", message_ids: number[], actor_id: number, to: Destination}} MessagesDeleted
+ * @typedef {{kind: "reaction_added" | "reaction_removed", message_id: number, user_id: number,
+ *   emoji_name: string, emoji_code: string, reaction_type: string, to: Destination}} ReactionChanged
+ * @typedef {{kind: "flags_added" | "flags_removed", user_id: number, flag: "read" | "starred",
+ *   message_ids: number[]}} FlagsChanged
+ * @typedef {{kind: "stream_updated", stream: Stream, previous: Stream}} StreamUpdated
+ * @typedef {{kind: "topic_policy_set", user_id: number, stream_id: number, topic: string, policy: number,
+ *   timestamp: number}} TopicPolicySet
+ * @typedef {{kind: "subscription_set", user_id: number, stream_id: number, name: string,
+ *   value: string}} SubscriptionSet value in JSON
+ * @typedef {{kind: "setting_set", user_id: number, name: string, value: string}} SettingSet value in JSON
  * @typedef {MessageEvent | StreamCreated | MembersAdded | MembersRemoved | UserAdded | UserUpdated
- *   | CredentialChanged} RealmEvent
+ *   | CredentialChanged | MessageEdited | MessagesMoved | MessagesDeleted | ReactionChanged | FlagsChanged
+ *   | StreamUpdated | TopicPolicySet | SubscriptionSet | SettingSet} RealmEvent
  *
  * @typedef {{sequence: number, event: RealmEvent}} EventRecord one event at its place in the log
  *

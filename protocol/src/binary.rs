@@ -32,6 +32,13 @@ pub(crate) fn decode_writes<const LIMIT: usize>(bytes: &[u8]) -> Result<Vec<Writ
     decode(bytes, config::standard().with_limit::<LIMIT>())
 }
 
+/// The number of a message's kind, and what begins an event's: sequence, mark, and the number of the event's kind.
+#[cfg(feature = "client")]
+pub(crate) fn decode_event_head(bytes: &[u8]) -> Option<(u32, Sequence, Mark, u32)> {
+    let config = config::standard().with_limit::<FRAME_OUT_BYTES_MAX>();
+    bincode::decode_from_slice(bytes, config).map(|(head, _)| head).ok()
+}
+
 /// Writes any message.
 pub(crate) fn encode(message: &impl Encode) -> Bytes {
     // Numbers, strings and vectors into memory: nothing in them can fail to encode.

@@ -1,7 +1,14 @@
 //! The durable events of a realm's log: facts that every entitled user sees alike.
 
+mod changes;
+
 use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
+
+pub use changes::{
+    Flag, MessageDeletion, MessageEdit, MessageFlags, MessageMove, Reaction, ReactionType,
+    SubscriptionSetting, TopicPolicy, UserSetting,
+};
 
 use crate::audience::Audience;
 use crate::ids::{MessageId, SendId, StreamId, UserId};
@@ -52,6 +59,33 @@ pub enum Event {
         /// Whose key.
         user_id: UserId,
     },
+    /// A message's text was changed.
+    MessageEdited(MessageEdit),
+    /// Messages went to another topic.
+    MessagesMoved(MessageMove),
+    /// Messages were deleted.
+    MessagesDeleted(MessageDeletion),
+    /// Somebody reacted to a message.
+    ReactionAdded(Reaction),
+    /// Somebody took a reaction back.
+    ReactionRemoved(Reaction),
+    /// A user marked messages, for itself.
+    FlagsAdded(MessageFlags),
+    /// A user took its mark off messages.
+    FlagsRemoved(MessageFlags),
+    /// A stream's name or description changed.
+    StreamUpdated {
+        /// The stream as it is now.
+        stream: Stream,
+        /// The stream as it was.
+        previous: Stream,
+    },
+    /// A user follows, mutes or unmutes a topic, for itself.
+    TopicPolicySet(TopicPolicy),
+    /// A user set something of a subscription, for itself.
+    SubscriptionSet(SubscriptionSetting),
+    /// A user set something, for itself.
+    SettingSet(UserSetting),
 }
 
 /// A message as everybody entitled sees it.
@@ -148,16 +182,47 @@ impl Event {
             Self::UserAdded { .. } => 5,
             Self::UserUpdated { .. } => 6,
             Self::CredentialChanged { .. } => 7,
+            Self::MessageEdited(_) => 8,
+            Self::MessagesMoved(_) => 9,
+            Self::MessagesDeleted(_) => 10,
+            Self::ReactionAdded(_) => 11,
+            Self::ReactionRemoved(_) => 12,
+            Self::FlagsAdded(_) => 13,
+            Self::FlagsRemoved(_) => 14,
+            Self::StreamUpdated { .. } => 15,
+            Self::TopicPolicySet(_) => 16,
+            Self::SubscriptionSet(_) => 17,
+            Self::SettingSet(_) => 18,
         })
     }
 
     /// Whether realm state must take this event in before later ones are stamped.
     #[must_use]
     pub fn changes_state(&self) -> bool {
-        !matches!(self, Self::Message(_))
+        match self {
+            Self::StreamCreated { .. }
+            | Self::MembersAdded { .. }
+            | Self::MembersRemoved { .. }
+            | Self::UserAdded { .. }
+            | Self::UserUpdated { .. }
+            | Self::CredentialChanged { .. }
+            | Self::StreamUpdated { .. } => true,
+            Self::Message(_)
+            | Self::MessageEdited(_)
+            | Self::MessagesMoved(_)
+            | Self::MessagesDeleted(_)
+            | Self::ReactionAdded(_)
+            | Self::ReactionRemoved(_)
+            | Self::FlagsAdded(_)
+            | Self::FlagsRemoved(_)
+            | Self::TopicPolicySet(_)
+            | Self::SubscriptionSet(_)
+            | Self::SettingSet(_) => false,
+        }
     }
 
-    /// Who may see it.
+    /// Who may see it; of what happens to an earlier message, the writer leaves out those who may not read that
+    /// one.
     #[must_use]
     pub fn audience(&self) -> Audience {
         match self {
@@ -172,6 +237,19 @@ impl Event {
             }
             Self::UserAdded { .. } | Self::UserUpdated { .. } => Audience::realm(),
             Self::CredentialChanged { user_id } => Audience::users(vec![*user_id]),
+            Self::MessageEdited(MessageEdit { to, .. })
+            | Self::MessagesDeleted(MessageDeletion { to, .. })
+            | Self::ReactionAdded(Reaction { to, .. })
+            | Self::ReactionRemoved(Reaction { to, .. }) => to.audience(),
+            Self::MessagesMoved(MessageMove { stream_id, .. }) => Audience::members(*stream_id),
+            Self::FlagsAdded(MessageFlags { user_id, .. })
+            | Self::FlagsRemoved(MessageFlags { user_id, .. })
+            | Self::TopicPolicySet(TopicPolicy { user_id, .. })
+            | Self::SubscriptionSet(SubscriptionSetting { user_id, .. })
+            | Self::SettingSet(UserSetting { user_id, .. }) => Audience::users(vec![*user_id]),
+            Self::StreamUpdated { stream, .. } => {
+                Audience { regulars: !stream.invite_only, ..Audience::members(stream.stream_id) }
+            }
         }
     }
 }

@@ -31,12 +31,18 @@ impl EventRecord {
     /// `event` at its place in the log.
     #[must_use]
     pub fn new(sequence: Sequence, mark: Mark, event: &Event) -> Self {
+        Self::seen_by(event.audience(), sequence, mark, event)
+    }
+
+    /// The same, seen by fewer.
+    #[must_use]
+    pub fn seen_by(audience: Audience, sequence: Sequence, mark: Mark, event: &Event) -> Self {
         Self {
             sequence,
             mark,
             kind: event.kind(),
             changes_state: event.changes_state(),
-            audience: event.audience(),
+            audience,
             body: json::encode_event(event),
         }
     }

@@ -9,7 +9,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use squall_protocol::client_message::{Hello, Scope, Status, TypingOp};
-use squall_protocol::event::{Message, Role, Stream, User};
+use squall_protocol::event::{
+    Flag, Message, MessageDeletion, MessageEdit, MessageFlags, MessageMove, Reaction, ReactionType, Role,
+    Stream, SubscriptionSetting, TopicPolicy, User, UserSetting,
+};
 use squall_protocol::limits::ID_MAX;
 use squall_protocol::link::RefusalCode;
 use squall_protocol::server_message::{ErrorCode, PresenceDiff, PresenceSnapshot, ResetReason, Welcome};
@@ -92,6 +95,80 @@ fn an_event_of_an_unknown_kind_moves_a_binary_client_on() {
     assert_eq!(Codec::Bincode.decode_server(&bytes), Ok(ServerMessage::Position(position)));
     let text = Codec::Json.encode_event(Epoch(7), Sequence(9), Mark(3), body);
     assert_eq!(&text[..], br#"{"type":"event","sequence":9,"mark":3,"event":{"kind":"later","what":1}}"#);
+}
+
+/// What happens to messages after they were sent, and what is one user's own.
+fn changes() -> impl Iterator<Item = (&'static str, Event)> {
+    let (message_ids, user_id) = (vec![MessageId(905), MessageId(907)], UserId(3));
+    let reaction = Reaction {
+        message_id: MessageId(907),
+        user_id,
+        emoji_name: "stew".into(),
+        emoji_code: "1f372".into(),
+        reaction_type: ReactionType::UnicodeEmoji,
+        to: topic(),
+    };
+    let edit = MessageEdit {
+        message_id: MessageId(907),
+        actor_id: user_id,
+        timestamp: 1_763_818_200,
+        to: topic(),
+        content: "Stew?".into(),
+    };
+    let moved = MessageMove {
+        message_ids: message_ids.clone(),
+        actor_id: user_id,
+        timestamp: 1_763_818_200,
+        stream_id: StreamId(1),
+        topic_before: "lunch".into(),
+        topic: "dinner".into(),
+    };
+    let deleted = MessageDeletion { message_ids: message_ids.clone(), actor_id: user_id, to: direct() };
+    let flags = |flag| MessageFlags { user_id, flag, message_ids: message_ids.clone() };
+    let stream = Stream {
+        stream_id: StreamId(1),
+        name: "food".into(),
+        description: "All of it".into(),
+        invite_only: false,
+    };
+    let policy = TopicPolicy {
+        user_id,
+        stream_id: StreamId(1),
+        topic: "lunch".into(),
+        policy: 3,
+        timestamp: 1_763_818_200,
+    };
+    let of_stream = SubscriptionSetting {
+        user_id,
+        stream_id: StreamId(1),
+        name: "pin_to_top".into(),
+        value: "true".into(),
+    };
+    let setting = UserSetting { user_id, name: "emojiset".into(), value: "\"text\"".into() };
+    [
+        ("event message_edited", Event::MessageEdited(edit)),
+        ("event messages_moved", Event::MessagesMoved(moved)),
+        ("event messages_deleted", Event::MessagesDeleted(deleted)),
+        ("event reaction_added", Event::ReactionAdded(reaction.clone())),
+        (
+            "event reaction_removed",
+            Event::ReactionRemoved(Reaction {
+                reaction_type: ReactionType::ZulipExtraEmoji,
+                emoji_code: "zulip".into(),
+                ..reaction
+            }),
+        ),
+        ("event flags_added", Event::FlagsAdded(flags(Flag::Read))),
+        ("event flags_removed", Event::FlagsRemoved(flags(Flag::Starred))),
+        (
+            "event stream_updated",
+            Event::StreamUpdated { previous: Stream { name: "lunch".into(), ..stream.clone() }, stream },
+        ),
+        ("event topic_policy_set", Event::TopicPolicySet(policy)),
+        ("event subscription_set", Event::SubscriptionSet(of_stream)),
+        ("event setting_set", Event::SettingSet(setting)),
+    ]
+    .into_iter()
 }
 
 fn path() -> PathBuf {
@@ -258,6 +335,7 @@ fn events() -> impl Iterator<Item = (&'static str, Event)> {
         ("event credential_changed", Event::CredentialChanged { user_id: UserId(3) }),
     ]
     .into_iter()
+    .chain(changes())
 }
 
 fn welcome() -> Welcome {

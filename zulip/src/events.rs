@@ -4,6 +4,8 @@
 //! of a message is made once ([`SharedMessage`]); flags and the like are written around it.
 
 mod ephemeral;
+mod messages;
+mod own;
 
 use std::rc::Rc;
 
@@ -12,6 +14,9 @@ use squall_protocol::event::{Event, Message, Stream, User};
 use squall_protocol::{StreamId, UserId};
 
 pub use ephemeral::{presence, typing};
+pub use messages::type_name;
+use own::FlagOp;
+pub use own::flag_name;
 
 use crate::event_id::EventId;
 use crate::markdown::Mentions;
@@ -59,6 +64,8 @@ impl SharedMessage {
 pub struct EventList {
     json: String,
     count: usize,
+    /// The last event, if it is of flags: others of the same kind are added to it.
+    flags: Option<own::LastFlags>,
 }
 
 impl EventList {
@@ -95,6 +102,7 @@ impl EventList {
     }
 
     fn push_text(&mut self, event: &str) {
+        self.flags = None;
         if self.count > 0 {
             self.json.push(',');
         }
@@ -126,6 +134,17 @@ impl Listener<'_> {
             }
             Event::UserUpdated { user, previous } => self.user_updated(user, previous, id, list),
             Event::CredentialChanged { .. } => {}
+            Event::MessageEdited(edit) => self.message_edited(edit, id, list),
+            Event::MessagesMoved(moved) => self.messages_moved(moved, id, list),
+            Event::MessagesDeleted(deleted) => self.messages_deleted(deleted, id, list),
+            Event::ReactionAdded(reaction) => self.reaction("add", reaction, id, list),
+            Event::ReactionRemoved(reaction) => self.reaction("remove", reaction, id, list),
+            Event::FlagsAdded(flags) => self.flags(FlagOp::Add, flags, id, list),
+            Event::FlagsRemoved(flags) => self.flags(FlagOp::Remove, flags, id, list),
+            Event::StreamUpdated { stream, previous } => self.stream_updated(stream, previous, id, list),
+            Event::TopicPolicySet(policy) => self.topic_policy(policy, id, list),
+            Event::SubscriptionSet(setting) => self.subscription_set(setting, id, list),
+            Event::SettingSet(setting) => self.setting_set(setting, id, list),
         }
     }
 
@@ -169,6 +188,31 @@ impl Listener<'_> {
             id.number(),
             shared.fields,
         ));
+    }
+
+    /// One event for each property that changed.
+    fn stream_updated(&self, stream: &Stream, previous: &Stream, id: EventId, list: &mut EventList) {
+        let object = streams::stream(stream, None);
+        let properties = [
+            ("name", stream.name != previous.name, json!(stream.name)),
+            ("description", stream.description != previous.description, json!(stream.description)),
+        ];
+        for (property, changed, value) in properties {
+            if changed {
+                let event = json!({
+                    "type": "stream",
+                    "op": "update",
+                    "property": property,
+                    "value": value,
+                    "stream_id": stream.stream_id,
+                    "name": previous.name,
+                    "rendered_description": object["rendered_description"],
+                    "history_public_to_subscribers": object["history_public_to_subscribers"],
+                    "is_web_public": false,
+                });
+                self.tell(EventType::Stream, id, &event, list);
+            }
+        }
     }
 
     fn stream_created(&self, stream: &Stream, id: EventId, list: &mut EventList) {

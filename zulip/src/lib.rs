@@ -19,6 +19,7 @@ pub mod people;
 pub mod presence;
 pub mod queue;
 pub mod sends;
+pub mod settings;
 pub mod streams;
 
 pub use answer::{Answer, ApiError, Quota};

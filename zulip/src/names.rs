@@ -53,10 +53,10 @@ impl Names for KnownNames {
     }
 }
 
-/// Whether a mention of `full_name` may mean this user.
+/// Whether a mention of `full_name` may mean this user: names are mentioned as they are written.
 #[must_use]
 pub fn is_called(user: &User, full_name: &str) -> bool {
-    user.is_active && key(&user.full_name) == key(full_name)
+    user.is_active && user.full_name == full_name
 }
 
 /// The only one there is.

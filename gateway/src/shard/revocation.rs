@@ -69,6 +69,17 @@ fn ended_user(event: &Arc<RingEvent>) -> Option<UserId> {
         | Event::StreamCreated { .. }
         | Event::MembersAdded { .. }
         | Event::MembersRemoved { .. }
-        | Event::UserAdded { .. } => None,
+        | Event::UserAdded { .. }
+        | Event::StreamUpdated { .. }
+        | Event::MessageEdited(_)
+        | Event::MessagesMoved(_)
+        | Event::MessagesDeleted(_)
+        | Event::ReactionAdded(_)
+        | Event::ReactionRemoved(_)
+        | Event::FlagsAdded(_)
+        | Event::FlagsRemoved(_)
+        | Event::TopicPolicySet(_)
+        | Event::SubscriptionSet(_)
+        | Event::SettingSet(_) => None,
     }
 }

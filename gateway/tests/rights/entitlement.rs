@@ -414,6 +414,16 @@ impl Names {
                 "realm user_updated:back".to_owned()
             }
             Event::UserUpdated { user, .. } => format!("realm user_updated:{}", local_part(&user.email)),
+            Event::StreamUpdated { stream, .. } => format!("realm stream_updated:{}", stream.name),
+            Event::MessageEdited(edit) => format!("edited:{}", edit.content),
+            Event::MessagesMoved(moved) => format!("moved:{}", moved.topic),
+            Event::MessagesDeleted(_) => "deleted".to_owned(),
+            Event::ReactionAdded(reaction) => format!("reacted:{}", reaction.emoji_name),
+            Event::ReactionRemoved(reaction) => format!("unreacted:{}", reaction.emoji_name),
+            Event::FlagsAdded(flags) | Event::FlagsRemoved(flags) => format!("flags:{:?}", flags.flag),
+            Event::TopicPolicySet(policy) => format!("topic policy:{}", policy.topic),
+            Event::SubscriptionSet(setting) => format!("subscription setting:{}", setting.name),
+            Event::SettingSet(setting) => format!("setting:{}", setting.name),
             Event::CredentialChanged { user_id } => {
                 format!("realm credential_changed:{}", self.columns(&[*user_id]))
             }

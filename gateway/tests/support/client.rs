@@ -376,7 +376,18 @@ impl Client {
             | Event::MembersRemoved { .. }
             | Event::UserAdded { .. }
             | Event::UserUpdated { .. }
-            | Event::CredentialChanged { .. } => None,
+            | Event::CredentialChanged { .. }
+            | Event::StreamUpdated { .. }
+            | Event::MessageEdited(_)
+            | Event::MessagesMoved(_)
+            | Event::MessagesDeleted(_)
+            | Event::ReactionAdded(_)
+            | Event::ReactionRemoved(_)
+            | Event::FlagsAdded(_)
+            | Event::FlagsRemoved(_)
+            | Event::TopicPolicySet(_)
+            | Event::SubscriptionSet(_)
+            | Event::SettingSet(_) => None,
         });
         contents.collect()
     }

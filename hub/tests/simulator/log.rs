@@ -201,8 +201,18 @@ impl Tables {
 
     pub(crate) fn apply(&mut self, event: &Event, sequence: Sequence) {
         match event {
-            Event::Message(_) => {}
-            Event::StreamCreated { stream } => {
+            Event::Message(_)
+            | Event::MessageEdited(_)
+            | Event::MessagesMoved(_)
+            | Event::MessagesDeleted(_)
+            | Event::ReactionAdded(_)
+            | Event::ReactionRemoved(_)
+            | Event::FlagsAdded(_)
+            | Event::FlagsRemoved(_)
+            | Event::TopicPolicySet(_)
+            | Event::SubscriptionSet(_)
+            | Event::SettingSet(_) => {}
+            Event::StreamUpdated { stream, .. } | Event::StreamCreated { stream } => {
                 self.streams.insert(stream.stream_id, stream.clone());
             }
             Event::MembersAdded { stream, user_ids, .. } => {

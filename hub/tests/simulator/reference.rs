@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use squall_hub::catch_up::Block;
-use squall_protocol::event::{Event, Role};
+use squall_protocol::event::{Event, MessageDeletion, MessageEdit, Reaction, Role};
 use squall_protocol::link::EventRecord;
 use squall_protocol::{Destination, Epoch, Mark, Position, Sequence, StreamId, UserId};
 
@@ -244,7 +244,19 @@ impl Reference {
 impl Roll {
     fn apply(&mut self, event: &Event) {
         match event {
-            Event::Message(_) | Event::CredentialChanged { .. } => {}
+            Event::Message(_)
+            | Event::CredentialChanged { .. }
+            | Event::StreamUpdated { .. }
+            | Event::MessageEdited(_)
+            | Event::MessagesMoved(_)
+            | Event::MessagesDeleted(_)
+            | Event::ReactionAdded(_)
+            | Event::ReactionRemoved(_)
+            | Event::FlagsAdded(_)
+            | Event::FlagsRemoved(_)
+            | Event::TopicPolicySet(_)
+            | Event::SubscriptionSet(_)
+            | Event::SettingSet(_) => {}
             Event::StreamCreated { stream } => {
                 self.members.insert(stream.stream_id, Users::default());
             }
@@ -281,6 +293,23 @@ impl Roll {
             Event::MembersRemoved { stream_id, user_ids, .. } => members(stream_id).with(Users::of(user_ids)),
             Event::UserAdded { .. } | Event::UserUpdated { .. } => self.everyone,
             Event::CredentialChanged { user_id } => Users::of(&[*user_id]),
+            Event::MessageEdited(MessageEdit { to, .. })
+            | Event::MessagesDeleted(MessageDeletion { to, .. })
+            | Event::ReactionAdded(Reaction { to, .. })
+            | Event::ReactionRemoved(Reaction { to, .. }) => match to {
+                Destination::Stream { stream_id, .. } => members(stream_id),
+                Destination::Direct { user_ids } => Users::of(user_ids),
+            },
+            Event::MessagesMoved(moved) => members(&moved.stream_id),
+            Event::FlagsAdded(flags) | Event::FlagsRemoved(flags) => Users::of(&[flags.user_id]),
+            Event::TopicPolicySet(policy) => Users::of(&[policy.user_id]),
+            Event::SubscriptionSet(setting) => Users::of(&[setting.user_id]),
+            Event::SettingSet(setting) => Users::of(&[setting.user_id]),
+            Event::StreamUpdated { stream, .. } => {
+                let regulars = self.everyone.without(self.guests);
+                let members = members(&stream.stream_id);
+                if stream.invite_only { members } else { members.with(regulars) }
+            }
         }
     }
 }

@@ -420,6 +420,17 @@ impl Model {
                 self.roles.keys().copied().collect()
             }
             Event::CredentialChanged { user_id } => ids(&[*user_id]),
+            Event::StreamUpdated { .. }
+            | Event::MessageEdited(_)
+            | Event::MessagesMoved(_)
+            | Event::MessagesDeleted(_)
+            | Event::ReactionAdded(_)
+            | Event::ReactionRemoved(_)
+            | Event::FlagsAdded(_)
+            | Event::FlagsRemoved(_)
+            | Event::TopicPolicySet(_)
+            | Event::SubscriptionSet(_)
+            | Event::SettingSet(_) => BTreeSet::new(),
         };
         self.events.push(ring_event);
         self.audiences.push(audience);

@@ -128,7 +128,7 @@ test("a kind that is not known is skipped, whatever is in it", () => {
 });
 
 test("an event of a kind that is not known still tells its place", () => {
-  assert.deepEqual(decode("012b0707" + "ffff"), { type: "event", sequence: 43, mark: 7, event: null });
+  assert.deepEqual(decode("012b07fa" + "ffff"), { type: "event", sequence: 43, mark: 7, event: null });
 });
 
 test("a reason that is not known is no reason to drop what it is the reason of", () => {

@@ -345,6 +345,50 @@ test("coming back while history is on its way makes that page worthless", async 
   assert.deepEqual(ids(), [1_045, 1_046]);
 });
 
+test("an edit changes the text in its place, and a deletion takes the message away", async () => {
+  const { realm, socket, ids, api } = await watching();
+  const changes = record(realm, "change").change;
+  const contents = () => realm.conversation(LUNCH).messages.map(({ content }) => content);
+  const edit = { kind: "message_edited", message_id: 900, actor_id: 5, timestamp: 2, to: LUNCH, content: "Stew?" };
+  socket.event(43, edit);
+  assert.deepEqual(contents(), ["Stew?", "stored 901"]);
+  socket.event(44, { ...edit, message_id: 7 });
+  socket.event(45, { kind: "messages_deleted", message_ids: [901, 8], actor_id: 5, to: LUNCH });
+  assert.deepEqual(ids(), [900]);
+  assert.equal(changes.filter(({ what }) => what === "conversation").length, 2, "what is not known changes nothing");
+  assert.equal(api.waiting.filter(({ name }) => name === "messages").length, 0);
+});
+
+test("an edit that a page holds already is not applied over it", async () => {
+  const { realm, socket, answerPage } = await ready();
+  realm.watch(LUNCH);
+  await settled();
+  const edit = { kind: "message_edited", message_id: 900, actor_id: 5, timestamp: 2, to: LUNCH };
+  socket.event(43, { ...edit, content: "older" });
+  socket.event(44, { ...edit, content: "newer" });
+  await answerPage([900], at(43));
+  assert.equal(realm.conversation(LUNCH).messages[0].content, "newer");
+});
+
+test("messages that move make both their topics be fetched anew", async () => {
+  const { socket, answerPage, ids } = await watching();
+  const moved = { kind: "messages_moved", message_ids: [900], actor_id: 5, timestamp: 2, stream_id: 1 };
+  socket.event(43, { ...moved, topic_before: "dinner", topic: "supper" });
+  assert.deepEqual(ids(), [900, 901], "other topics");
+  socket.event(44, { ...moved, topic_before: "Lunch", topic: "dinner" });
+  assert.deepEqual(ids(), []);
+  await settled();
+  await answerPage([901], at(44));
+  assert.deepEqual(ids(), [901]);
+});
+
+test("a stream that changes is told with its new name", async () => {
+  const { realm, socket } = await watching();
+  socket.event(43, { kind: "stream_updated", stream: { ...GENERAL, name: "lobby" }, previous: GENERAL });
+  assert.equal(realm.streams.get(1).name, "lobby");
+  assert.equal(realm.subscriptions.get(1).name, "lobby");
+});
+
 test("others coming and going change nobody else's view", async () => {
   const { realm, socket, ids, api } = await watching();
   socket.event(43, { kind: "members_added", stream: GENERAL, user_ids: [9], actor_id: 5 });

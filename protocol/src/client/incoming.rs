@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::binary;
 use crate::codec::{Codec, DecodeError};
 use crate::ids::{Mark, SendId, Sequence};
 use crate::position::Position;
@@ -69,10 +70,16 @@ fn decode_as(
     }
 }
 
-/// A message of a kind that this version does not know: its number comes first. All else is fixed.
+/// A message of a kind that this version does not know: its number comes first. Or an event of such a kind, which
+/// tells its place before it. All else is fixed.
 fn decode_newer_bincode(bytes: &[u8]) -> Option<Incoming> {
     let kind = usize::from(*bytes.first()?);
-    (kind >= KINDS.len()).then_some(Incoming::Newer(Newer::Other))
+    if kind >= KINDS.len() {
+        return Some(Incoming::Newer(Newer::Other));
+    }
+    let (kind, sequence, mark, event_kind) = binary::decode_event_head(bytes)?;
+    let is_newer = kind as usize == EVENT && event_kind >= EVENT_KINDS;
+    is_newer.then_some(Incoming::Newer(Newer::Event { sequence, mark }))
 }
 
 /// Reads a message that is not exactly as this version knows it: fields that are new in what both ends
@@ -104,6 +111,12 @@ fn keep_fields(object: Option<&mut Value>, names: &[&str]) {
         fields.retain(|name, _| names.contains(&name.as_str()));
     }
 }
+
+/// The number of [`ServerMessage::Event`].
+const EVENT: usize = 1;
+
+/// How many kinds of events this version knows.
+const EVENT_KINDS: u32 = 18;
 
 /// Every kind of [`ServerMessage`], by its number.
 const KINDS: [&str; 14] = [
@@ -170,6 +183,16 @@ mod tests {
             "timestamp":1,"to":{"user_ids":[3],"x":1},"content":"Soup?","send_id":"9f","edited":false}}"#,
         );
         assert!(matches!(event, ServerMessage::Event { event: Event::Message(_), .. }));
+    }
+
+    #[test]
+    fn an_event_of_a_new_kind_tells_its_place_in_bytes_too() {
+        let read = |bytes: &[u8]| super::decode(Codec::Bincode, Frame::Binary(bytes));
+        let newer = read(&[1, 43, 7, EVENT_KINDS as u8, 0xFF, 0xFF]);
+        let place = Newer::Event { sequence: Sequence(43), mark: Mark(7) };
+        assert!(matches!(newer, Ok(Incoming::Newer(newer)) if newer == place));
+        assert!(read(&[1, 43, 7, EVENT_KINDS as u8 - 1, 0xFF, 0xFF]).is_err(), "a known kind, broken");
+        assert!(read(&[2, 43, 7]).is_err(), "no event");
     }
 
     #[test]

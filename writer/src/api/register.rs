@@ -3,7 +3,6 @@
 //! The gateway takes the request: presence is its own to add, and the queue is served there.
 
 mod realm;
-mod user_settings;
 
 use std::time::Instant;
 
@@ -12,6 +11,7 @@ use squall_protocol::link::{Identity, PresenceWanted, RegisterCall, RegisterRepl
 use squall_protocol::{MessageId, UserId};
 use squall_zulip::answer::add_quota;
 use squall_zulip::queue::includes_subscribers;
+use squall_zulip::settings::{Part, Settings};
 use squall_zulip::streams::{Preferences, subscription};
 use squall_zulip::{
     Credentials, EventId, Params, Queue, QueueKey, QueueOptions, ZULIP_FEATURE_LEVEL, ZULIP_VERSION, people,
@@ -137,9 +137,10 @@ fn state(
         add("muted_topics", &|| json!({ "muted_topics": [] }));
     }
     add("user_topic", &|| json!({ "user_topics": [] }));
-    add("user_settings", &|| json!({ "user_settings": user_settings::all() }));
-    add("update_display_settings", &user_settings::display);
-    add("update_global_notifications", &user_settings::notifications);
+    let settings = Settings::of([]);
+    add("user_settings", &|| json!({ "user_settings": settings.all() }));
+    add("update_display_settings", &|| settings.part(Part::Display));
+    add("update_global_notifications", &|| settings.part(Part::Notifications));
     for (part, fields) in EMPTY {
         let value = if fields.1 { json!({}) } else { json!([]) };
         add(part, &|| json!({ fields.0: value }));

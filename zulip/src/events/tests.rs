@@ -1,6 +1,9 @@
 use serde_json::from_slice;
 use squall_protocol::client_message::{Status, TypingOp};
-use squall_protocol::event::Role;
+use squall_protocol::event::{
+    Flag, MessageDeletion, MessageEdit, MessageFlags, MessageMove, Reaction, ReactionType, Role,
+    SubscriptionSetting, TopicPolicy, UserSetting,
+};
 use squall_protocol::{Destination, Mark, MessageId, SendId, Sequence};
 
 use super::*;
@@ -207,6 +210,120 @@ fn a_users_changes_are_told_one_by_one() {
     let events = heard(&Event::UserAdded { user: user(3, "cy") }, &[]);
     assert_eq!((&events[0]["op"], &events[0]["person"]["full_name"]), (&"add".into(), &"cy".into()));
     assert!(heard(&Event::CredentialChanged { user_id: UserId(1) }, &[]).is_empty());
+}
+
+#[test]
+fn an_edit_has_the_new_text_in_both_forms_and_a_move_both_topics() {
+    let edit = MessageEdit {
+        message_id: MessageId(907),
+        actor_id: UserId(2),
+        timestamp: 7,
+        to: lunch(),
+        content: "*Stew* @**ada**".into(),
+    };
+    let event = heard(&Event::MessageEdited(edit), &[]).remove(0);
+    assert_eq!(event["type"], "update_message");
+    assert_eq!((&event["message_id"], &event["stream_id"]), (&json!(907), &json!(4)));
+    assert_eq!(event["content"], "*Stew* @**ada**");
+    assert!(event["rendered_content"].as_str().unwrap().starts_with("<p><em>Stew</em>"));
+    assert_eq!(event["flags"], json!(["mentioned", "read"]));
+    let moved = MessageMove {
+        message_ids: vec![MessageId(905), MessageId(907)],
+        actor_id: UserId(2),
+        timestamp: 7,
+        stream_id: StreamId(4),
+        topic_before: "lunch".into(),
+        topic: "dinner".into(),
+    };
+    let event = heard(&Event::MessagesMoved(moved), &[]).remove(0);
+    assert_eq!((&event["orig_subject"], &event["subject"]), (&json!("lunch"), &json!("dinner")));
+    assert_eq!(event["message_ids"], json!([905, 907]));
+    assert_eq!(event["propagate_mode"], "change_all");
+    assert!(event.get("content").is_none() && event.get("rendered_content").is_none());
+}
+
+#[test]
+fn deletions_come_together_for_who_knows_that_and_else_one_by_one() {
+    let message_ids = vec![MessageId(905), MessageId(907)];
+    let deleted = Event::MessagesDeleted(MessageDeletion { message_ids, actor_id: UserId(2), to: lunch() });
+    let bulk = heard(&deleted, &[("client_capabilities", "{\"bulk_message_deletion\":true}")]);
+    assert_eq!((bulk.len(), &bulk[0]["message_ids"]), (1, &json!([905, 907])));
+    assert_eq!(bulk[0]["topic"], "lunch");
+    let single = heard(&deleted, &[]);
+    assert_eq!((&single[0]["message_id"], &single[1]["message_id"]), (&json!(905), &json!(907)));
+}
+
+#[test]
+fn a_reaction_names_its_user_in_full() {
+    let reaction = Reaction {
+        message_id: MessageId(907),
+        user_id: UserId(2),
+        emoji_name: "stew".into(),
+        emoji_code: "1f372".into(),
+        reaction_type: ReactionType::UnicodeEmoji,
+        to: lunch(),
+    };
+    let added = heard(&Event::ReactionAdded(reaction.clone()), &[]).remove(0);
+    assert_eq!((&added["op"], &added["reaction_type"]), (&json!("add"), &json!("unicode_emoji")));
+    assert_eq!(added["user"]["full_name"], "bo");
+    assert_eq!((&added["emoji_name"], &added["emoji_code"]), (&json!("stew"), &json!("1f372")));
+    assert_eq!(heard(&Event::ReactionRemoved(reaction), &[])[0]["op"], "remove");
+}
+
+#[test]
+fn flags_that_follow_on_each_other_are_one_event_but_for_what_is_unread_again() {
+    let (options, realm) = (options(&[]), realm());
+    let listener = Listener { viewer: UserId(1), queue_id: "q", options: &options, realm: &realm };
+    let mut list = EventList::default();
+    let flags = |flag, id| MessageFlags { user_id: UserId(1), flag, message_ids: vec![MessageId(id)] };
+    for (sequence, event) in (1..).zip([
+        Event::FlagsAdded(flags(Flag::Read, 1)),
+        Event::FlagsAdded(flags(Flag::Read, 2)),
+        Event::FlagsAdded(flags(Flag::Starred, 2)),
+        Event::FlagsAdded(flags(Flag::Read, 3)),
+        Event::FlagsRemoved(flags(Flag::Read, 3)),
+        Event::FlagsRemoved(flags(Flag::Read, 4)),
+    ]) {
+        listener.hear(&event, EventId::at(Sequence(sequence), Mark(0)), &mut |_| Rc::default(), &mut list);
+    }
+    assert_eq!(list.len(), 5);
+    let answer: Value = from_slice(&list.into_answer("q")).unwrap();
+    let told = answer["events"].as_array().unwrap().iter();
+    let told: Vec<_> =
+        told.map(|e| (e["op"].as_str().unwrap(), e["flag"].as_str().unwrap(), &e["messages"])).collect();
+    assert_eq!(told[0], ("add", "read", &json!([1, 2])));
+    assert_eq!(answer["events"][0]["id"], 2 * 4096, "the last of them is acknowledged");
+    assert_eq!(told[1], ("add", "starred", &json!([2])));
+    assert_eq!(told[3..], [("remove", "read", &json!([3])), ("remove", "read", &json!([4]))]);
+}
+
+#[test]
+fn what_is_ones_own_comes_in_every_form_that_clients_know() {
+    let user_id = UserId(1);
+    let value = || "false".to_owned();
+    let setting =
+        Event::SettingSet(UserSetting { user_id, name: "twenty_four_hour_time".into(), value: value() });
+    let types: Vec<_> = heard(&setting, &[]).iter().map(|event| event["type"].clone()).collect();
+    assert_eq!(types, ["user_settings", "update_display_settings"]);
+    let muted = SubscriptionSetting {
+        user_id,
+        stream_id: StreamId(4),
+        name: "is_muted".into(),
+        value: "true".into(),
+    };
+    let events = heard(&Event::SubscriptionSet(muted), &[]);
+    assert_eq!((&events[0]["property"], &events[0]["value"]), (&json!("is_muted"), &json!(true)));
+    assert_eq!((&events[1]["property"], &events[1]["value"]), (&json!("in_home_view"), &json!(false)));
+    let policy =
+        TopicPolicy { user_id, stream_id: StreamId(4), topic: "lunch".into(), policy: 1, timestamp: 9 };
+    let event = heard(&Event::TopicPolicySet(policy), &[]).remove(0);
+    assert_eq!((&event["topic_name"], &event["visibility_policy"]), (&json!("lunch"), &json!(1)));
+    let renamed = Stream { name: "lobby".into(), ..stream(false) };
+    let event = heard(&Event::StreamUpdated { stream: renamed, previous: stream(false) }, &[]).remove(0);
+    assert_eq!(
+        (&event["property"], &event["value"], &event["name"]),
+        (&json!("name"), &json!("lobby"), &json!("general"))
+    );
 }
 
 #[test]

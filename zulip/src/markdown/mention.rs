@@ -3,7 +3,7 @@
 use squall_protocol::UserId;
 use squall_protocol::event::{Stream, User};
 
-use crate::names::{Names, key};
+use crate::names::Names;
 
 /// Whom a text calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -102,7 +102,7 @@ fn user<'a>(name: &str, names: &'a dyn Names) -> Option<&'a User> {
         && let Ok(id) = id.parse()
     {
         let user = names.user(UserId(id))?;
-        return (full_name.is_empty() || key(&user.full_name) == key(full_name)).then_some(user);
+        return (full_name.is_empty() || user.full_name == full_name).then_some(user);
     }
     names.user_called(name)
 }

@@ -96,7 +96,8 @@ fn html_in_the_text_is_shown_and_not_followed() {
 fn mentions_name_users_by_name_or_id() {
     for (content, users, everyone) in [
         ("hi @**Bo**!", vec![2], false),
-        ("@**bo** and @**Ada <3**", vec![2, 1], false),
+        ("@**Bo** and @**Ada <3**", vec![2, 1], false),
+        ("@**bo** is somebody else", vec![], false),
         ("@**Cy|5** not @**Cy|3**x", vec![5, 3], false),
         ("@**Cy** is two people", vec![], false),
         ("@_**Bo** is not called", vec![], false),
@@ -112,7 +113,7 @@ fn mentions_name_users_by_name_or_id() {
     }
     assert_eq!(html("@**Bo**"), "<p><span class=\"user-mention\" data-user-id=\"2\">@Bo</span></p>");
     assert_eq!(
-        html("@**ada <3**"),
+        html("@**Ada <3**"),
         "<p><span class=\"user-mention\" data-user-id=\"1\">@Ada &lt;3</span></p>"
     );
     assert_eq!(html("@_**Bo**"), "<p><span class=\"user-mention silent\" data-user-id=\"2\">Bo</span></p>");

@@ -28,8 +28,6 @@ pub enum EventType {
     Typing,
     /// Topics one follows or mutes.
     UserTopic,
-    /// The same in its older form.
-    MutedTopics,
     /// One's own settings.
     UserSettings,
     /// The same in its older forms.
@@ -38,7 +36,7 @@ pub enum EventType {
     UpdateGlobalNotifications,
 }
 
-const NAMES: [(&str, EventType); 15] = [
+const NAMES: [(&str, EventType); 14] = [
     ("message", EventType::Message),
     ("update_message", EventType::UpdateMessage),
     ("delete_message", EventType::DeleteMessage),
@@ -50,7 +48,6 @@ const NAMES: [(&str, EventType); 15] = [
     ("presence", EventType::Presence),
     ("typing", EventType::Typing),
     ("user_topic", EventType::UserTopic),
-    ("muted_topics", EventType::MutedTopics),
     ("user_settings", EventType::UserSettings),
     ("update_display_settings", EventType::UpdateDisplaySettings),
     ("update_global_notifications", EventType::UpdateGlobalNotifications),

@@ -89,7 +89,18 @@ impl Shard {
             | Event::StreamCreated { .. }
             | Event::MembersAdded { .. }
             | Event::MembersRemoved { .. }
-            | Event::UserAdded { .. } => None,
+            | Event::UserAdded { .. }
+            | Event::StreamUpdated { .. }
+            | Event::MessageEdited(_)
+            | Event::MessagesMoved(_)
+            | Event::MessagesDeleted(_)
+            | Event::ReactionAdded(_)
+            | Event::ReactionRemoved(_)
+            | Event::FlagsAdded(_)
+            | Event::FlagsRemoved(_)
+            | Event::TopicPolicySet(_)
+            | Event::SubscriptionSet(_)
+            | Event::SettingSet(_) => None,
         });
         let users: Vec<_> = users.collect();
         let sessions = self.sessions();

@@ -84,6 +84,32 @@ export class RandomMessages {
       () => ({ kind: "members_removed", stream_id: this.#number(), user_ids: this.#ids(), actor_id: this.#number() }),
       () => ({ kind: "user_added", user: this.#user() }),
       () => ({ kind: "user_updated", user: this.#user(), previous: this.#user() }),
+      () => ({
+        kind: "message_edited",
+        message_id: this.#number(),
+        actor_id: this.#number(),
+        timestamp: this.#number(),
+        to: this.#to(),
+        content: this.#text(),
+      }),
+      () => ({ kind: "messages_deleted", message_ids: this.#ids(), actor_id: this.#number(), to: this.#to() }),
+      () => ({
+        kind: this.#pick(["reaction_added", "reaction_removed"]),
+        message_id: this.#number(),
+        user_id: this.#number(),
+        emoji_name: this.#text(),
+        emoji_code: this.#text(),
+        reaction_type: this.#pick(["unicode_emoji", "realm_emoji", "zulip_extra_emoji"]),
+        to: this.#to(),
+      }),
+      () => ({
+        kind: this.#pick(["flags_added", "flags_removed"]),
+        user_id: this.#number(),
+        flag: this.#pick(["read", "starred"]),
+        message_ids: this.#ids(),
+      }),
+      () => ({ kind: "stream_updated", stream: this.#stream(), previous: this.#stream() }),
+      () => ({ kind: "setting_set", user_id: this.#number(), name: this.#text(), value: this.#text() }),
     ])();
   }
 

@@ -139,7 +139,18 @@ proptest! {
                 Event::StreamCreated { .. }
                 | Event::UserAdded { .. }
                 | Event::UserUpdated { .. }
-                | Event::CredentialChanged { .. } => {}
+                | Event::CredentialChanged { .. }
+                | Event::StreamUpdated { .. }
+                | Event::MessageEdited(_)
+            | Event::MessagesMoved(_)
+            | Event::MessagesDeleted(_)
+            | Event::ReactionAdded(_)
+            | Event::ReactionRemoved(_)
+            | Event::FlagsAdded(_)
+            | Event::FlagsRemoved(_)
+            | Event::TopicPolicySet(_)
+            | Event::SubscriptionSet(_)
+            | Event::SettingSet(_) => {}
             }
         }
         prop_assert_eq!(members, tables.members);
