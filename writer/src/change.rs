@@ -1,11 +1,18 @@
 //! What the lane is asked to do, and what became of it.
 
+mod messages;
+mod own;
+
 use std::collections::BTreeSet;
 
 use squall_protocol::event::{Role, Stream};
 use squall_protocol::link::{Operation, Refusal, RefusalCode, WriteOutcome, WriteRequest};
 use squall_protocol::{Destination, MessageId, RealmId, SendId, Sequence, StreamId, UserId};
 
+pub(crate) use messages::{Edit, Emoji, MoveMode, OnMessage};
+pub(crate) use own::{OwnChange, ReadScope};
+
+use crate::limits::MOVE_EVENTS_MAX;
 use crate::secret::KeyHash;
 
 /// One thing to be done in one realm, whole or not at all.
@@ -36,6 +43,12 @@ pub(crate) enum Change {
     CreateStream { stream: NewStream, user_ids: Vec<UserId> },
     /// A user's name, role or standing, by the operator.
     UpdateUser { user_id: UserId, change: UserChange },
+    /// Something done to a message that is there.
+    OnMessage(OnMessage),
+    /// Something that is one user's own.
+    Own { user_id: UserId, change: OwnChange },
+    /// A stream's name or description; `None` stays.
+    UpdateStream { actor_id: UserId, stream_id: StreamId, name: Option<String>, description: Option<String> },
     /// A user's API key, by the operator.
     RotateKey { user_id: UserId, key: KeyHash },
 }
@@ -103,6 +116,10 @@ pub(crate) enum Outcome {
     UsersCreated(Vec<Result<UserId, Refusal>>),
     /// The stream that was made.
     StreamCreated(Stream),
+    /// It was so already, and nothing was written.
+    Unchanged,
+    /// There is no such message, or the user may not read it.
+    NoMessage,
     /// Nothing was written.
     Refused(Refusal),
 }
@@ -129,7 +146,11 @@ impl Request {
             | Change::Subscribe { .. }
             | Change::Unsubscribe { .. }
             | Change::UpdateUser { .. }
+            | Change::UpdateStream { .. }
+            | Change::Own { .. }
+            | Change::OnMessage(OnMessage::Delete { .. } | OnMessage::React { .. })
             | Change::RotateKey { .. } => 1,
+            Change::OnMessage(OnMessage::Edit(_)) => 1 + MOVE_EVENTS_MAX,
             Change::Enter(enter) => 2 * enter.streams.len(),
             Change::CreateUsers { users, .. } => {
                 let streams: BTreeSet<_> = users.iter().flat_map(|user| &user.streams).collect();
@@ -151,7 +172,13 @@ impl Request {
                 Change::Enter(enter) => FIXED * enter.streams.len() + 4 * enter.user_ids.len(),
                 Change::CreateUsers { users, .. } => 2 * FIXED * users.len(),
                 Change::CreateStream { user_ids, .. } => FIXED + 4 * user_ids.len(),
-                Change::UpdateUser { .. } | Change::RotateKey { .. } => 0,
+                Change::OnMessage(OnMessage::Edit(edit)) => edit.content.as_ref().map_or(0, String::len),
+                Change::Own { change: OwnChange::Flag { message_ids, .. }, .. } => 8 * message_ids.len(),
+                Change::Own { .. }
+                | Change::OnMessage(OnMessage::Delete { .. } | OnMessage::React { .. })
+                | Change::UpdateStream { .. }
+                | Change::UpdateUser { .. }
+                | Change::RotateKey { .. } => 0,
             }
     }
 }
@@ -186,7 +213,11 @@ impl From<Outcome> for WriteOutcome {
             Outcome::Sent { message_id, sequence } => Self::Sent { message_id, sequence },
             Outcome::Done { sequence, .. } => Self::Done { sequence },
             Outcome::Refused(refusal) => Self::Refused(refusal),
-            Outcome::Entered(_) | Outcome::UsersCreated(_) | Outcome::StreamCreated(_) => {
+            Outcome::Entered(_)
+            | Outcome::UsersCreated(_)
+            | Outcome::StreamCreated(_)
+            | Outcome::Unchanged
+            | Outcome::NoMessage => {
                 Self::Refused(Refusal::fatal(RefusalCode::Unavailable, "an answer to another question"))
             }
         }

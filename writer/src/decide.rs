@@ -3,20 +3,28 @@
 //!
 //! Every store calls [`decide`] between reading and storing; nothing else judges rights or numbers events.
 
+mod edits;
 mod facts;
 mod memberships;
 mod messages;
 mod operator;
+mod own;
+mod reactions;
+mod surface;
 
 use std::collections::HashMap;
 
 use squall_protocol::event::{Event, Stream, User};
 use squall_protocol::link::{EventRecord, RefusalCode};
-use squall_protocol::{Mark, Position, RealmId, SendId, Sequence, StreamId, UserId};
+use squall_protocol::{Audience, Mark, Position, RealmId, SendId, Sequence, StreamId, UserId};
 
 pub(crate) use facts::{Facts, Ids, Needs, RecentSend, StoredSend};
+pub(crate) use surface::{
+    EditRow, FlagRow, FlagState, Latecomer, MentionRow, MessageFacts, MoveRow, ReactionKey, ReactionRow,
+    SettingRow, SubscriptionRow, SurfaceFacts, SurfaceNeeds, SurfaceRows, TopicPolicyRow,
+};
 
-use crate::change::{Change, Outcome, Request};
+use crate::change::{Change, OnMessage, Outcome, Request};
 use crate::secret::{KeyHash, MessageDigest};
 
 /// What is to be stored, published and answered for one realm.
@@ -47,6 +55,8 @@ pub(crate) struct Rows {
     pub(crate) memberships: Vec<MembershipRow>,
     /// Messages.
     pub(crate) messages: Vec<MessageRow>,
+    /// What became of messages, and what is users' own.
+    pub(crate) surface: SurfaceRows,
     /// The log's new events: dense, ascending.
     pub(crate) events: Vec<EventRecord>,
 }
@@ -118,6 +128,17 @@ impl Ledger {
             Change::Enter(enter) => self.enter(enter),
             Change::CreateUsers { users, keys } => self.create_users(users, keys),
             Change::CreateStream { stream, user_ids } => self.create_stream_for(stream, user_ids),
+            Change::OnMessage(OnMessage::Edit(edit)) => self.edit(edit),
+            Change::OnMessage(OnMessage::Delete { actor_id, message_id }) => {
+                self.delete(*actor_id, *message_id)
+            }
+            Change::OnMessage(OnMessage::React { user_id, message_id, emoji, add }) => {
+                self.react(*user_id, *message_id, emoji, *add)
+            }
+            Change::Own { user_id, change } => self.change_own(*user_id, change),
+            Change::UpdateStream { actor_id, stream_id, name, description } => {
+                self.update_stream(*actor_id, *stream_id, name.as_deref(), description.as_deref())
+            }
             Change::UpdateUser { user_id, change } => self.change_user(*user_id, change),
             Change::RotateKey { user_id, key } => self.change_key(*user_id, *key),
         };
@@ -134,6 +155,11 @@ impl Ledger {
 
     fn log(&mut self, sequence: Sequence, event: &Event) {
         self.rows.events.push(EventRecord::new(sequence, self.stamp.mark, event));
+    }
+
+    /// An event about an earlier message, for those who may read that one.
+    fn log_for(&mut self, audience: Audience, sequence: Sequence, event: &Event) {
+        self.rows.events.push(EventRecord::seen_by(audience, sequence, self.stamp.mark, event));
     }
 
     /// The user, if it may act.

@@ -57,6 +57,24 @@ pub(crate) const RESEND_WINDOW_S: u64 = 60;
 /// A sender's newest messages among which one that is sent again is looked for.
 pub(crate) const RESEND_LOOKUP_MAX: usize = 1_000;
 
+/// The most messages that a flag is put on or taken off at once.
+pub(crate) const FLAGGED_MAX: usize = 1_000;
+
+/// Unread messages told to a client when it registers, the newest (Zulip: 50,000).
+pub(crate) const UNREAD_MAX: usize = 10_000;
+
+/// The most messages that go to another topic at once.
+pub(crate) const MOVED_MAX: usize = 1_000;
+
+/// The most events that a move is told in: one for each set of users who may read some of the messages.
+pub(crate) const MOVE_EVENTS_MAX: usize = 16;
+
+/// The longest name of an emoji, and the longest code, in bytes.
+pub(crate) const EMOJI_BYTES_MAX: usize = 100;
+
+/// The longest value of a setting, in bytes of JSON.
+pub(crate) const SETTING_BYTES_MAX: usize = 1_000;
+
 /// Events pruned from the log in one transaction.
 pub(crate) const PRUNE_EVENTS_MAX: usize = 2_000;
 
@@ -71,6 +89,7 @@ pub(crate) const LEASE_KEPT: Duration = Duration::from_secs(60 * 60);
 pub(crate) const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 
 const _: () = assert!(USERS_CREATED_MAX + STREAMS_ENTERED_MAX <= GROUP_EVENTS_MAX);
+const _: () = assert!(1 + MOVE_EVENTS_MAX <= GROUP_EVENTS_MAX);
 const _: () = assert!(2 * STREAMS_ENTERED_MAX <= GROUP_EVENTS_MAX);
 const _: () = assert!(GROUP_EVENTS_MAX * CONTENT_CHARS_MAX * 4 <= GROUP_BYTES_MAX);
 /// JSON escapes a byte by six at most, and a publication must fit a frame.

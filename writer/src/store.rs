@@ -2,6 +2,7 @@
 //! passes `conformance`, and changes nothing else.
 
 mod access;
+mod clauses;
 mod columns;
 #[cfg(test)]
 mod conformance;
@@ -19,10 +20,12 @@ use squall_protocol::frame::Publication;
 use squall_protocol::link::{LastHeard, LogRange, NodeLease, PageCursor, RealmPage};
 use squall_protocol::{Epoch, Mark, Position, RealmId, Sequence, StreamId, UserId};
 
-pub(crate) use history::{Anchor, HistoryPage, HistoryQuery, Narrow, StoredMessage};
+pub(crate) use history::{Anchor, HistoryPage, HistoryQuery, NameQuery, Narrow, StoredMessage};
 pub(crate) use postgres::{PostgresOptions, PostgresStore};
 pub(crate) use sqlite::SqliteStore;
-pub(crate) use zulip::{Registration, ZulipStore};
+pub(crate) use zulip::{
+    EditedMessage, Extras, MessageReaction, Own, Registration, UnreadMessage, UnreadPlace, ZulipStore,
+};
 
 use crate::change::{Outcome, Request};
 use crate::decide::{self, Decision};

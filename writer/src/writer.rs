@@ -249,7 +249,9 @@ impl Writer {
                 Outcome::Sent { .. }
                 | Outcome::Done { .. }
                 | Outcome::Entered(_)
-                | Outcome::StreamCreated(_) => results.extend(vec![Err(mismatch()); count]),
+                | Outcome::StreamCreated(_)
+                | Outcome::Unchanged
+                | Outcome::NoMessage => results.extend(vec![Err(mismatch()); count]),
             }
         }
         let named = results.into_iter().zip(emails.into_iter().zip(keys));
@@ -269,9 +271,12 @@ impl Writer {
         match self.apply_one(request).await {
             Outcome::StreamCreated(stream) => Ok(stream),
             Outcome::Refused(refusal) => Err(refusal),
-            Outcome::Sent { .. } | Outcome::Done { .. } | Outcome::Entered(_) | Outcome::UsersCreated(_) => {
-                Err(mismatch())
-            }
+            Outcome::Sent { .. }
+            | Outcome::Done { .. }
+            | Outcome::Entered(_)
+            | Outcome::UsersCreated(_)
+            | Outcome::Unchanged
+            | Outcome::NoMessage => Err(mismatch()),
         }
     }
 
@@ -411,9 +416,12 @@ fn done(outcome: Outcome) -> Result<Sequence, Refusal> {
     match outcome {
         Outcome::Done { sequence, .. } => Ok(sequence),
         Outcome::Refused(refusal) => Err(refusal),
-        Outcome::Sent { .. } | Outcome::Entered(_) | Outcome::UsersCreated(_) | Outcome::StreamCreated(_) => {
-            Err(mismatch())
-        }
+        Outcome::Sent { .. }
+        | Outcome::Entered(_)
+        | Outcome::UsersCreated(_)
+        | Outcome::StreamCreated(_)
+        | Outcome::Unchanged
+        | Outcome::NoMessage => Err(mismatch()),
     }
 }
 

@@ -8,6 +8,7 @@
 
 pub mod answer;
 pub mod credentials;
+pub mod emoji;
 pub mod event_id;
 pub mod events;
 pub mod markdown;

@@ -59,6 +59,19 @@ pub fn mentions(content: &str, names: &dyn Names) -> Mentions {
     if content.contains("@**") { render(content, names).mentions } else { Mentions::default() }
 }
 
+/// The names that `content` may mention, and their ids where it says them; at most 100. Whoever renders a text with
+/// only these known finds all whom it mentions.
+#[must_use]
+pub fn possible_mentions(content: &str) -> Vec<(String, Option<squall_protocol::UserId>)> {
+    mention::possible(content)
+}
+
+/// The names of streams that `content` may link to; at most 100.
+#[must_use]
+pub fn possible_streams(content: &str) -> Vec<String> {
+    mention::possible_streams(content)
+}
+
 struct Writer<'a> {
     names: &'a dyn Names,
     out: Rendered,

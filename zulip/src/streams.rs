@@ -75,6 +75,37 @@ impl Preferences {
             wildcard_mentions_notify: None,
         }
     }
+
+    /// With what the user said, by Zulip's names of it; false if there is no such, or it may not be that.
+    pub fn set(&mut self, name: &str, value: &Value) -> bool {
+        let three = |to: &mut Option<bool>| match value {
+            Value::Null => Some(*to = None),
+            Value::Bool(value) => Some(*to = Some(*value)),
+            Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        let two = |to: &mut bool, is: bool| value.as_bool().map(|value| *to = value == is);
+        let done = match name {
+            "color" => value.as_str().filter(|color| is_color(color)).map(|color| {
+                color.clone_into(&mut self.color);
+            }),
+            "pin_to_top" => two(&mut self.pin_to_top, true),
+            "is_muted" => two(&mut self.is_muted, true),
+            "in_home_view" => two(&mut self.is_muted, false),
+            "desktop_notifications" => three(&mut self.desktop_notifications),
+            "audible_notifications" => three(&mut self.audible_notifications),
+            "push_notifications" => three(&mut self.push_notifications),
+            "email_notifications" => three(&mut self.email_notifications),
+            "wildcard_mentions_notify" => three(&mut self.wildcard_mentions_notify),
+            _ => None,
+        };
+        done.is_some()
+    }
+}
+
+/// `#rrggbb`, or `#rgb`.
+fn is_color(text: &str) -> bool {
+    let digits = text.strip_prefix('#').unwrap_or_default();
+    matches!(digits.len(), 3 | 6) && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
 /// A subscription object: a stream with what is the user's own of it, and with its members if they are told.
@@ -112,4 +143,37 @@ pub fn subscription(
         object.insert("subscribers".into(), json!(subscribers));
     }
     object.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subscription_is_as_its_user_said() {
+        let stream = Stream {
+            stream_id: squall_protocol::StreamId(3),
+            name: "x".into(),
+            description: String::new(),
+            invite_only: false,
+        };
+        let mut preferences = Preferences::of(&stream);
+        assert!(
+            preferences.set("color", &json!("#c2c2c2")) && preferences.set("in_home_view", &json!(false))
+        );
+        assert!(preferences.is_muted && preferences.color == "#c2c2c2");
+        assert!(preferences.set("is_muted", &json!(false)) && !preferences.is_muted);
+        assert!(preferences.set("push_notifications", &json!(true)));
+        assert!(preferences.set("push_notifications", &Value::Null));
+        assert_eq!(preferences.push_notifications, None);
+        for (name, value) in [
+            ("color", json!("red")),
+            ("color", json!("#12345g")),
+            ("pin_to_top", json!(1)),
+            ("email_notifications", json!("yes")),
+            ("no_such", json!(true)),
+        ] {
+            assert!(!preferences.set(name, &value), "{name} {value}");
+        }
+    }
 }

@@ -23,7 +23,8 @@ impl Names for RealmNames<'_> {
     }
 
     fn stream_called(&self, name: &str) -> Option<&Stream> {
-        self.0.directory().stream_called(name)
+        // Who writes a name may not know that there is such a stream.
+        self.0.directory().stream_called(name).filter(|stream| !stream.invite_only)
     }
 }
 

@@ -51,9 +51,12 @@ pub(super) async fn send(call: Call) -> Result<Answer, ApiError> {
             Ok(answer)
         }
         Outcome::Refused(refusal) => Err(refused(refusal, &to)),
-        Outcome::Done { .. } | Outcome::Entered(_) | Outcome::UsersCreated(_) | Outcome::StreamCreated(_) => {
-            Err(ApiError::bad("not sent"))
-        }
+        Outcome::Done { .. }
+        | Outcome::Entered(_)
+        | Outcome::UsersCreated(_)
+        | Outcome::StreamCreated(_)
+        | Outcome::Unchanged
+        | Outcome::NoMessage => Err(ApiError::bad("not sent")),
     }
 }
 
@@ -164,6 +167,7 @@ pub(super) async fn fetch(call: Call) -> Result<Answer, ApiError> {
             Anchor::Oldest => 0,
             Anchor::At(message_id) => message_id.0,
             Anchor::Newest => ANCHOR_NEWEST,
+            Anchor::FirstUnread => page.anchor.map_or(ANCHOR_NEWEST, |message_id| message_id.0),
         },
         "found_anchor": page.found_anchor,
         "found_oldest": page.found_oldest,

@@ -2,6 +2,7 @@
 //!
 //! The gateway takes the request: presence is its own to add, and the queue is served there.
 
+mod own;
 mod realm;
 
 use std::time::Instant;
@@ -12,17 +13,20 @@ use squall_protocol::{MessageId, UserId};
 use squall_zulip::answer::add_quota;
 use squall_zulip::queue::includes_subscribers;
 use squall_zulip::settings::{Part, Settings};
-use squall_zulip::streams::{Preferences, subscription};
+use squall_zulip::streams::subscription;
 use squall_zulip::{
     Credentials, EventId, Params, Queue, QueueKey, QueueOptions, ZULIP_FEATURE_LEVEL, ZULIP_VERSION, people,
 };
 
 use super::answer::{Answer, ApiError};
+pub(super) use own::preferences;
+
 use super::streams;
 use crate::Writer;
 use crate::clock::now_s;
+use crate::limits::UNREAD_MAX;
 use crate::secret::{KeyHash, random_number};
-use crate::store::{Account, Registration, Stamped, StreamView};
+use crate::store::{Account, Own, Registration, Stamped, StreamView};
 
 /// Answers a registration as a whole, refusals too.
 pub(crate) async fn register(writer: &Writer, call: RegisterCall) -> RegisterReply {
@@ -70,6 +74,7 @@ async fn answer(
     let with_members = includes_subscribers(params)?;
     let found = writer.store().registration(realm_id, user_id, with_members).await?;
     let identity = Identity { realm_id, user_id, as_of: found.as_of };
+    raise_floor(writer, user_id, &found.value);
     let presence = PresenceWanted { identity, slim: options.slim_presence, days };
     let presence = Some(presence).filter(|_| wanted.has("presence"));
     let queue = Queue { realm_id, user_id, base: found.as_of, options, nonce: random_number() };
@@ -78,6 +83,24 @@ async fn answer(
     answer.insert("last_event_id".into(), EventId::of(found.as_of).number().into());
     answer.insert("as_of".into(), squall_zulip::answer::as_of(found.as_of));
     Ok((Answer(answer), presence))
+}
+
+/// Tells the store, in its own time, what it need not look at again: all below the oldest unread message.
+fn raise_floor(writer: &Writer, user_id: UserId, found: &Registration) {
+    let Own { unread, .. } = &found.own;
+    let floor = match unread.last() {
+        // There may be more.
+        Some(_) if unread.len() >= UNREAD_MAX => return,
+        Some(oldest) => oldest.message_id.0.checked_sub(1).map(MessageId),
+        None => found.max_message_id,
+    };
+    let Some(floor) = floor.filter(|floor| floor.0 > 0) else { return };
+    let writer = writer.clone();
+    tokio::spawn(async move {
+        if let Err(error) = writer.store().raise_floor(user_id, floor).await {
+            tracing::debug!(%error, "a floor stays");
+        }
+    });
 }
 
 /// Which parts of the state a client asked for.
@@ -103,7 +126,7 @@ fn state(
     with_members: bool,
     url: Option<&str>,
 ) -> Map<String, Value> {
-    let Registration { realm_name, users, streams, max_message_id } = &found.value;
+    let Registration { realm_name, users, streams, max_message_id, own } = &found.value;
     let mut state = Answer::new(json!({
         "zulip_version": ZULIP_VERSION,
         "zulip_feature_level": ZULIP_FEATURE_LEVEL,
@@ -127,17 +150,17 @@ fn state(
     });
     add("realm_user", &|| own_user(account));
     add("stream", &|| json!({ "streams": streams.iter().map(streams::object).collect::<Vec<_>>() }));
-    add("subscription", &|| subscriptions(streams, with_members));
+    add("subscription", &|| subscriptions(own, streams, with_members));
     add("message", &|| json!({ "max_message_id": max_message_id.unwrap_or(MessageId(0)) }));
     if wanted.has("message") && wanted.has("update_message_flags") {
-        add("message", &|| json!({ "unread_msgs": unread() }));
+        add("message", &|| json!({ "unread_msgs": own::unread(own, account.user.user_id) }));
     }
-    add("starred_messages", &|| json!({ "starred_messages": [] }));
+    add("starred_messages", &|| json!({ "starred_messages": own.starred }));
     if !wanted.has("user_topic") || wanted.0.is_none() {
-        add("muted_topics", &|| json!({ "muted_topics": [] }));
+        add("muted_topics", &|| json!({ "muted_topics": own::muted_topics(own, streams) }));
     }
-    add("user_topic", &|| json!({ "user_topics": [] }));
-    let settings = Settings::of([]);
+    add("user_topic", &|| json!({ "user_topics": own::user_topics(own) }));
+    let settings = Settings::of(own.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     add("user_settings", &|| json!({ "user_settings": settings.all() }));
     add("update_display_settings", &|| settings.part(Part::Display));
     add("update_global_notifications", &|| settings.part(Part::Notifications));
@@ -175,28 +198,17 @@ fn own_user(account: &Account) -> Value {
     own
 }
 
-fn subscriptions(streams: &[StreamView], with_members: bool) -> Value {
+fn subscriptions(own: &Own, streams: &[StreamView], with_members: bool) -> Value {
     let object = |view: &StreamView| {
         let members: Option<&[UserId]> = with_members.then_some(&view.members);
-        subscription(streams::object(view), &Preferences::of(&view.stream), members)
+        subscription(streams::object(view), &preferences(&own.subscriptions, view), members)
     };
-    let (own, others): (Vec<_>, Vec<_>) = streams.iter().partition(|view| view.subscribed);
+    let (entered, others): (Vec<_>, Vec<_>) = streams.iter().partition(|view| view.subscribed);
     let never: Vec<Value> = others.into_iter().map(|view| streams::object(view).into()).collect();
     json!({
-        "subscriptions": own.into_iter().map(object).collect::<Vec<_>>(),
+        "subscriptions": entered.into_iter().map(object).collect::<Vec<_>>(),
         // Who left a stream has kept nothing of its own of it.
         "unsubscribed": [],
         "never_subscribed": never,
-    })
-}
-
-fn unread() -> Value {
-    json!({
-        "count": 0,
-        "pms": [],
-        "streams": [],
-        "huddles": [],
-        "mentions": [],
-        "old_unreads_missing": false,
     })
 }

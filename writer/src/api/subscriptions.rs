@@ -71,7 +71,9 @@ pub(super) async fn subscribe(call: Call) -> Result<Answer, ApiError> {
             Outcome::Sent { .. }
             | Outcome::Done { .. }
             | Outcome::UsersCreated(_)
-            | Outcome::StreamCreated(_) => return Err(ApiError::bad("not subscribed")),
+            | Outcome::StreamCreated(_)
+            | Outcome::Unchanged
+            | Outcome::NoMessage => return Err(ApiError::bad("not subscribed")),
         }
     }
     Ok(subscribed(entered, all_or_nothing))
@@ -122,7 +124,9 @@ pub(super) async fn unsubscribe(call: Call) -> Result<Answer, ApiError> {
             Outcome::Sent { .. }
             | Outcome::Entered(_)
             | Outcome::UsersCreated(_)
-            | Outcome::StreamCreated(_) => return Err(ApiError::bad("not unsubscribed")),
+            | Outcome::StreamCreated(_)
+            | Outcome::Unchanged
+            | Outcome::NoMessage => return Err(ApiError::bad("not unsubscribed")),
         }
     }
     Ok(Answer::new(json!({ "removed": removed, "not_removed": not_removed })))

@@ -6,9 +6,9 @@ use std::iter;
 use squall_protocol::event::{Stream, User};
 use squall_protocol::{Destination, MessageId, Position, SendId, Sequence, StreamId, UserId};
 
-use super::Sends;
 use super::messages::digest;
-use crate::change::{Change, Enter, Request};
+use super::{Sends, SurfaceFacts, SurfaceNeeds};
+use crate::change::{Change, Enter, OwnChange, Request};
 use crate::secret::MessageDigest;
 use crate::text;
 
@@ -30,6 +30,8 @@ pub(crate) struct Needs {
     pub(crate) sends: BTreeSet<(UserId, SendId)>,
     /// The newest messages that are like these.
     pub(crate) recent: BTreeSet<(UserId, MessageDigest)>,
+    /// What changes to messages and of users' own ask for.
+    pub(crate) surface: SurfaceNeeds,
     /// Ids for at most so many new messages, users, streams.
     pub(crate) new_messages: usize,
     pub(crate) new_users: usize,
@@ -53,6 +55,8 @@ pub(crate) struct Facts {
     pub(crate) sends: Sends,
     /// Messages like those that may be sent again, the newest of each.
     pub(crate) recent: HashMap<(UserId, MessageDigest), RecentSend>,
+    /// What was asked for of messages and of users' own.
+    pub(crate) surface: SurfaceFacts,
     /// Ids nobody has; taken from the store after the realm's row was locked, so that within a realm
     /// they grow as its sequences do.
     pub(crate) ids: Ids,
@@ -94,9 +98,13 @@ impl Needs {
 
     fn add(&mut self, change: &Change) {
         match change {
-            Change::Send { sender_id, send_id, to, .. } => self.add_send(*sender_id, send_id, to),
+            Change::Send { sender_id, send_id, to, content } => {
+                self.add_send(*sender_id, send_id, to);
+                self.surface.add_mentions(content);
+            }
             Change::Resend { sender_id, send_id, to, content } => {
                 self.add_send(*sender_id, send_id, to);
+                self.surface.add_mentions(content);
                 self.recent.extend(digest(*sender_id, to, content).map(|digest| (*sender_id, digest)));
             }
             Change::Subscribe { actor_id, stream_id, user_ids }
@@ -119,10 +127,33 @@ impl Needs {
                 self.users.extend(user_ids);
                 self.new_streams += 1;
             }
+            Change::OnMessage(change) => {
+                self.users.insert(change.about().0);
+                self.surface.add(change);
+            }
+            Change::Own { user_id, change } => self.add_own(*user_id, change),
+            Change::UpdateStream { actor_id, stream_id, name, .. } => {
+                self.users.insert(*actor_id);
+                self.streams.insert(*stream_id);
+                self.members.insert((*stream_id, *actor_id));
+                self.stream_names.extend(name.iter().map(|name| text::key(name.trim())));
+            }
             Change::UpdateUser { user_id, .. } | Change::RotateKey { user_id, .. } => {
                 self.users.insert(*user_id);
             }
         }
+    }
+
+    fn add_own(&mut self, user_id: UserId, change: &OwnChange) {
+        self.users.insert(user_id);
+        match change {
+            OwnChange::TopicPolicy { stream_id, .. } | OwnChange::Subscription { stream_id, .. } => {
+                self.streams.insert(*stream_id);
+                self.members.insert((*stream_id, user_id));
+            }
+            OwnChange::Flag { .. } | OwnChange::MarkRead { .. } | OwnChange::Setting { .. } => {}
+        }
+        self.surface.add_own(user_id, change);
     }
 
     fn add_enter(&mut self, enter: &Enter) {

@@ -4,8 +4,9 @@ use squall_protocol::event::{Event, Message, Role};
 use squall_protocol::limits::DIRECT_USERS_MAX;
 use squall_protocol::link::RefusalCode;
 use squall_protocol::{Destination, SendId, StreamId, UserId};
+use squall_zulip::markdown;
 
-use super::{Ledger, MessageRow, RecentSend, Refused, StoredSend, sorted};
+use super::{Ledger, MentionRow, MessageRow, RecentSend, Refused, StoredSend, sorted};
 use crate::change::Outcome;
 use crate::limits::RESEND_WINDOW_S;
 use crate::secret::MessageDigest;
@@ -101,6 +102,8 @@ impl Ledger {
             content: content.to_owned(),
             send_id: send_id.clone(),
         };
+        let mentions = markdown::mentions(content, &self.facts.surface);
+        self.rows.surface.mentions.extend(MentionRow::of(message_id, &mentions));
         let event = Event::Message(message);
         self.log(sequence, &event);
         if let Event::Message(message) = event {

@@ -3,6 +3,7 @@
 
 mod commit;
 mod connection;
+mod extras;
 mod facts;
 mod failure;
 mod insert;
@@ -15,6 +16,9 @@ mod pool;
 mod realm;
 mod rows;
 mod streams;
+mod surface;
+mod surface_rows;
+mod unread;
 mod zulip;
 
 use std::sync::Arc;

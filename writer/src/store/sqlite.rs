@@ -2,6 +2,7 @@
 //! read-only connections of their own read, each read one snapshot.
 
 mod commit;
+mod extras;
 mod facts;
 mod file;
 mod lease;
@@ -11,7 +12,10 @@ mod page;
 mod realm;
 mod rows;
 mod streams;
+mod surface;
+mod surface_rows;
 mod thread;
+mod unread;
 mod zulip;
 
 use std::path::Path;

@@ -106,3 +106,31 @@ fn user<'a>(name: &str, names: &'a dyn Names) -> Option<&'a User> {
     }
     names.user_called(name)
 }
+
+/// The names that a text may mention, and their ids where it says them: more than it does, if some are in code.
+pub(super) fn possible(content: &str) -> Vec<(String, Option<UserId>)> {
+    let mut found = Vec::new();
+    let mut rest = content;
+    while let Some(start) = rest.find('@') {
+        rest = &rest[start + '@'.len_utf8()..];
+        let Some(name) = rest.strip_prefix("**").or_else(|| rest.strip_prefix("_**")) else { continue };
+        rest = name;
+        let Some(end) = rest.find("**") else { break };
+        let name = &rest[..end];
+        let id = name.rsplit_once('|').and_then(|(_, id)| id.parse().ok()).map(UserId);
+        found.push((name.to_owned(), id));
+        if found.len() >= MENTIONS_MAX {
+            break;
+        }
+    }
+    found
+}
+
+/// The names of streams that a text may link to.
+pub(super) fn possible_streams(content: &str) -> Vec<String> {
+    let names = content.split("#**").skip(1).filter_map(|rest| rest.split_once("**"));
+    names.map(|(name, _)| name.split('>').next().unwrap_or(name).to_owned()).take(MENTIONS_MAX).collect()
+}
+
+/// Names looked up for one text.
+const MENTIONS_MAX: usize = 100;

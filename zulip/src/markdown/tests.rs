@@ -121,6 +121,18 @@ fn mentions_name_users_by_name_or_id() {
 }
 
 #[test]
+fn what_a_text_may_name_is_found_without_reading_it() {
+    let text = "hi @**Bo** @**Cy|5** `@**Ada <3**` #**design team>x** #**two** @** @_**Bo**";
+    let named = |name: &str, id: Option<u32>| (name.to_owned(), id.map(UserId));
+    assert_eq!(
+        possible_mentions(text)[..3],
+        [named("Bo", None), named("Cy|5", Some(5)), named("Ada <3", None)]
+    );
+    assert_eq!(possible_streams(text), ["design team", "two"]);
+    assert!(possible_mentions("@**").is_empty());
+}
+
+#[test]
 fn streams_and_topics_are_linked() {
     assert_eq!(
         html("#**design team>a/b**"),

@@ -62,6 +62,11 @@ async fn store(c: &Connection, group: &Group, decisions: &[Option<Decision>]) ->
         insert(c, realm_id, decision, group.now_s).await?;
     }
     match last {
+        // Some of it is stored in steps: the end must wait for the last of them.
+        Some((realm_id, decision)) if !decision.rows.surface.is_empty() => {
+            insert(c, realm_id, decision, group.now_s).await?;
+            c.batch(COMMIT).await
+        }
         Some((realm_id, decision)) => {
             let inserted = insert(c, realm_id, decision, group.now_s);
             tokio::try_join!(biased; inserted, c.batch(COMMIT)).map(drop)

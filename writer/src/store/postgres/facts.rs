@@ -12,7 +12,8 @@ use super::rows::{
     all, big, bigs, column, message_id, number, sequence, stream, stream_columns, stream_id, user,
     user_columns, user_id, wanted,
 };
-use crate::decide::{Facts, Ids, Needs, RecentSend, StoredSend};
+use super::surface;
+use crate::decide::{Facts, Ids, Needs, RecentSend, StoredSend, SurfaceFacts};
 use crate::limits::RESEND_LOOKUP_MAX;
 use crate::secret::MessageDigest;
 
@@ -89,14 +90,15 @@ pub(super) struct Known {
     emails: HashSet<String>,
     sends: HashMap<(UserId, SendId), StoredSend>,
     recent: HashMap<(UserId, MessageDigest), RecentSend>,
+    surface: SurfaceFacts,
     ids: Ids,
 }
 
 impl Known {
     /// The facts, with the head that the locking statement brought.
     pub(super) fn with_head(self, head: Position) -> Facts {
-        let Self { users, streams, members, emails, sends, recent, ids } = self;
-        Facts { head, users, streams, members, emails, sends, recent, ids }
+        let Self { users, streams, members, emails, sends, recent, surface, ids } = self;
+        Facts { head, users, streams, members, emails, sends, recent, surface, ids }
     }
 }
 
@@ -132,6 +134,7 @@ pub(super) async fn read(c: &Connection, realm_id: RealmId, needs: &Needs) -> Re
         ask(c, messages > 0, MESSAGE_IDS, [&messages]),
         ask(c, new_users > 0, USER_IDS, [&new_users]),
         ask(c, new_streams > 0, STREAM_IDS, [&new_streams]),
+        surface::facts(c, realm_id, &needs.surface),
     )?;
     let (
         users,
@@ -145,6 +148,7 @@ pub(super) async fn read(c: &Connection, realm_id: RealmId, needs: &Needs) -> Re
         messages,
         new_users,
         new_streams,
+        surface,
     ) = rows;
     Ok(Known {
         users: all(&users, |row| user(row).map(|user| (user.user_id, user)))?,
@@ -155,6 +159,7 @@ pub(super) async fn read(c: &Connection, realm_id: RealmId, needs: &Needs) -> Re
         emails: all(&emails, |row| column(row, 0))?,
         sends: all(&sends, send)?,
         recent: all(&recent, recent_send)?,
+        surface,
         ids: Ids {
             messages: all(&messages, |row| message_id(row, 0))?,
             users: all(&new_users, |row| user_id(row, 0))?,

@@ -10,6 +10,7 @@ use squall_protocol::{Destination, RealmId, Sequence, UserId};
 use super::connection::{Connection, Parameter};
 use super::failure::Failure;
 use super::rows::{big, bigs};
+use super::surface_rows;
 use crate::decide::{Decision, MessageRow, Rows};
 use crate::secret::KeyHash;
 use crate::store::columns::{role_name, users_key};
@@ -89,7 +90,8 @@ pub(super) async fn insert(
     decision: &Decision,
     now_s: u64,
 ) -> Result<(), Failure> {
-    let Rows { users, changed_users, changed_keys, streams, memberships, messages, events } = &decision.rows;
+    let Rows { users, changed_users, changed_keys, streams, memberships, messages, surface, events } =
+        &decision.rows;
     let (realm, now) = (big(realm_id.0), big(now_s));
     let changes = MembershipChanges::of(memberships);
     let (sequence, mark) = (big(decision.head.sequence.0), i64::from(decision.head.mark.0));
@@ -106,7 +108,7 @@ pub(super) async fn insert(
         insert_events(c, realm, now, decision),
         store(c, !events.is_empty(), HEAD, [&realm, &sequence, &mark]),
     )?;
-    Ok(())
+    surface_rows::store(c, surface).await
 }
 
 /// Nothing, if there are no rows.

@@ -10,8 +10,12 @@ use crate::clock::now_s;
 /// Applied in order, each once; the database's `schema_versions` say which. Never changed, only added to: a new one
 /// widens, so that writers of the version before go on beside those of this; what it leaves unused goes in a later
 /// one, when no writer uses it any more.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("schema.sql"), include_str!("leases.sql"), include_str!("secrets.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("leases.sql"),
+    include_str!("secrets.sql"),
+    include_str!("surface.sql"),
+];
 
 /// How far ahead of this program a schema may be: the next version's still serves this one's statements.
 const AHEAD_MAX: u64 = 1;

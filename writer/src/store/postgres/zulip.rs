@@ -1,16 +1,20 @@
 //! What Zulip's clients need beyond messages and who sees them.
 
 use squall_bus::BoxFuture;
-use squall_protocol::{RealmId, UserId};
+use squall_protocol::{MessageId, RealmId, StreamId, UserId};
+use squall_zulip::names::KnownNames;
 
 use super::PostgresStore;
 use super::connection::{BEGIN_SNAPSHOT, COMMIT, Connection};
 use super::failure::Failure;
-use super::messages::received;
-use super::rows::{HEAD, all, big, column, head, message_id, user};
-use super::{realm, streams};
+use super::rows::{HEAD, all, big, column, head, message_id, number, stream_id, user};
+use super::{extras, messages, realm, streams, unread};
+use crate::limits::UNREAD_MAX;
 use crate::secret::random_secret;
-use crate::store::{Registration, Stamped, StoreError, ZulipStore};
+use crate::store::clauses::received;
+use crate::store::{
+    EditedMessage, HistoryPage, NameQuery, Own, Registration, Stamped, StoreError, ZulipStore,
+};
 
 impl ZulipStore for PostgresStore {
     fn queue_secret(&self) -> BoxFuture<'_, Result<[u8; 32], StoreError>> {
@@ -24,6 +28,44 @@ impl ZulipStore for PostgresStore {
         with_members: bool,
     ) -> BoxFuture<'_, Result<Stamped<Registration>, StoreError>> {
         Box::pin(self.read(move |c| Box::pin(registration(c, realm_id, viewer, with_members))))
+    }
+
+    fn message(
+        &self,
+        realm_id: RealmId,
+        viewer: UserId,
+        message_id: MessageId,
+    ) -> BoxFuture<'_, Result<Stamped<HistoryPage>, StoreError>> {
+        Box::pin(self.read(move |c| Box::pin(messages::one(c, realm_id, viewer, message_id))))
+    }
+
+    fn edits(
+        &self,
+        realm_id: RealmId,
+        viewer: UserId,
+        message_id: MessageId,
+    ) -> BoxFuture<'_, Result<Vec<EditedMessage>, StoreError>> {
+        Box::pin(self.read(move |c| {
+            Box::pin(async move {
+                let page = messages::one(c, realm_id, viewer, message_id).await?.value;
+                if page.messages.is_empty() { Ok(Vec::new()) } else { extras::edits(c, message_id).await }
+            })
+        }))
+    }
+
+    fn names(&self, realm_id: RealmId, query: NameQuery) -> BoxFuture<'_, Result<KnownNames, StoreError>> {
+        Box::pin(self.read(move |c| Box::pin(async move { messages::names(c, realm_id, &query).await })))
+    }
+
+    fn subscription_settings(
+        &self,
+        user_id: UserId,
+    ) -> BoxFuture<'_, Result<Vec<(StreamId, String, String)>, StoreError>> {
+        Box::pin(self.read(move |c| Box::pin(subscription_settings(c, user_id))))
+    }
+
+    fn raise_floor(&self, user_id: UserId, floor: MessageId) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.write(move |c| Box::pin(unread::raise_floor(c, user_id, floor))))
     }
 }
 
@@ -46,7 +88,7 @@ const NAME: &str = "SELECT name FROM realms WHERE realm_id = $1";
 
 const NEWEST: &str = concat!(
     "SELECT m.message_id FROM messages AS m WHERE m.realm_id = $1 AND ",
-    received!(),
+    received!("$2"),
     " ORDER BY m.message_id DESC LIMIT 1"
 );
 
@@ -68,12 +110,51 @@ async fn registration(
     )?;
     let as_of = head(&heads, realm_id)?;
     let streams = streams::views(c, realm_id, viewer, with_members).await?;
+    let own = own(c, realm_id, viewer).await?;
     c.batch(COMMIT).await?;
     let value = Registration {
         realm_name: name.first().map_or(Ok(String::new()), |row| column(row, 0))?,
         users: all(&users, user)?,
         streams,
         max_message_id: newest.first().map(|row| message_id(row, 0)).transpose()?,
+        own,
     };
     Ok(Stamped { as_of, value })
+}
+
+const STARRED: &str = "SELECT message_id FROM stars WHERE user_id = $1 ORDER BY message_id";
+
+const TOPIC_POLICIES: &str =
+    "SELECT stream_id, topic, policy, updated_s FROM topic_policies WHERE user_id = $1
+     ORDER BY stream_id, topic_key";
+
+const SETTINGS: &str = "SELECT name, value FROM user_settings WHERE user_id = $1 ORDER BY name COLLATE \"C\"";
+
+async fn own(c: &Connection, realm_id: RealmId, viewer: UserId) -> Result<Own, Failure> {
+    let user = big(viewer.0);
+    let starred = c.query(STARRED, [&user]).await?;
+    let policies = c.query(TOPIC_POLICIES, [&user]).await?;
+    let settings = c.query(SETTINGS, [&user]).await?;
+    Ok(Own {
+        unread: unread::newest(c, realm_id, viewer, UNREAD_MAX).await?,
+        starred: all(&starred, |row| message_id(row, 0))?,
+        topic_policies: all(&policies, |row| {
+            let policy: i32 = column(row, 2)?;
+            let policy = u32::try_from(policy).map_err(|_| Failure::Row(format!("no policy: {policy}")))?;
+            Ok((stream_id(row, 0)?, column(row, 1)?, policy, number(row, 3)?))
+        })?,
+        subscriptions: subscription_settings(c, viewer).await?,
+        settings: all(&settings, |row| Ok((column(row, 0)?, column(row, 1)?)))?,
+    })
+}
+
+const SUBSCRIPTION_SETTINGS: &str = "SELECT stream_id, name, value FROM subscription_settings
+     WHERE user_id = $1 ORDER BY stream_id, name COLLATE \"C\"";
+
+async fn subscription_settings(
+    c: &Connection,
+    user_id: UserId,
+) -> Result<Vec<(StreamId, String, String)>, Failure> {
+    let rows = c.query(SUBSCRIPTION_SETTINGS, [&big(user_id.0)]).await?;
+    all(&rows, |row| Ok((stream_id(row, 0)?, column(row, 1)?, column(row, 2)?)))
 }

@@ -5,7 +5,7 @@ use squall_protocol::event::{Message, Stream, User};
 use squall_protocol::link::EventRecord;
 use squall_protocol::{Destination, RealmId, Sequence, UserId};
 
-use super::{Failure, facts};
+use super::{Failure, facts, surface_rows};
 use crate::decide::{Decision, MembershipRow, MessageRow, Needs, Rows, Stamp, decide};
 use crate::secret::KeyHash;
 use crate::store::columns::{role_name, users_key};
@@ -38,13 +38,15 @@ pub(super) fn commit(connection: &mut Connection, group: &Group) -> Result<Vec<R
 
 /// No row is without an event: what is stored is logged.
 fn store(tx: &Transaction<'_>, realm_id: RealmId, decision: &Decision, now_s: u64) -> Result<(), Failure> {
-    let Rows { users, changed_users, changed_keys, streams, memberships, messages, events } = &decision.rows;
+    let Rows { users, changed_users, changed_keys, streams, memberships, messages, surface, events } =
+        &decision.rows;
     store_users(tx, realm_id, users, now_s)?;
     change_users(tx, changed_users)?;
     change_keys(tx, changed_keys)?;
     store_streams(tx, realm_id, streams, now_s)?;
     store_memberships(tx, realm_id, memberships)?;
     store_messages(tx, realm_id, messages)?;
+    surface_rows::store(tx, surface)?;
     store_events(tx, realm_id, events, now_s)?;
     let mut head =
         tx.prepare_cached("UPDATE realms SET head_sequence = ?2, head_mark = ?3 WHERE realm_id = ?1")?;

@@ -6,8 +6,8 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 use squall_protocol::event::{Stream, User};
 use squall_protocol::{MessageId, RealmId, SendId, Sequence, StreamId, UserId};
 
-use super::Failure;
 use super::rows::{STREAM, USER, head, json, stream, user};
+use super::{Failure, surface};
 use crate::decide::{Facts, Ids, Needs, RecentSend, StoredSend};
 use crate::limits::RESEND_LOOKUP_MAX;
 use crate::secret::MessageDigest;
@@ -28,6 +28,7 @@ pub(super) fn read(tx: &Transaction<'_>, realm_id: RealmId, needs: &Needs) -> Re
         emails: emails(tx, realm_id, &needs.emails)?,
         sends: sends(tx, &needs.sends)?,
         recent: recent(tx, &needs.recent)?,
+        surface: surface::facts(tx, realm_id, &needs.surface)?,
         ids: ids(tx, needs)?,
     }))
 }

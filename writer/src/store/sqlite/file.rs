@@ -13,8 +13,12 @@ use super::Failure;
 
 /// Applied in order, each once; the file's `user_version` says how many it has had. Never changed, only added
 /// to: a new one widens, and what it leaves unused goes in a later one.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema.sql"), include_str!("leases.sql"), include_str!("secrets.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("leases.sql"),
+    include_str!("secrets.sql"),
+    include_str!("surface.sql"),
+];
 
 /// How long a statement waits for a lock. Readers never wait in WAL mode, and we are the only writer: only
 /// recovery after a crash takes one.

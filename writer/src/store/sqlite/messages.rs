@@ -1,64 +1,108 @@
 //! History and topics.
 
-use std::collections::BTreeSet;
-
 use rusqlite::types::Value;
 use rusqlite::{Row, Transaction, params, params_from_iter};
 use squall_protocol::event::Message;
 use squall_protocol::{Destination, MessageId, RealmId, SendId, Sequence, StreamId, UserId};
+use squall_zulip::names::KnownNames;
 
-use super::Failure;
 use super::rows::{STREAM, USER, head, json, stream, user};
 use super::streams::access;
+use super::{Failure, extras};
 use crate::store::access::Access;
+use crate::store::clauses::{is_mentioned, is_read, is_starred, readable, received};
 use crate::store::columns::{users_key, users_of_key};
-use crate::store::{Anchor, HistoryPage, HistoryQuery, Narrow, Stamped, StoredMessage, Topic};
+use crate::store::{Anchor, HistoryPage, HistoryQuery, NameQuery, Narrow, Stamped, StoredMessage, Topic};
 use crate::text;
 
 /// That user ?2 was a member of the stream of message `m` when it was sent.
-macro_rules! while_member {
-    () => {
-        "EXISTS (SELECT 1 FROM members AS i WHERE i.stream_id = m.stream_id AND i.user_id = ?2
-         AND i.from_sequence <= m.sequence AND (i.to_sequence IS NULL OR m.sequence < i.to_sequence))"
-    };
-}
-pub(super) const WHILE_MEMBER: &str = while_member!();
+const WHILE_MEMBER: &str =
+    "EXISTS (SELECT 1 FROM members AS i WHERE i.stream_id = m.stream_id AND i.user_id = ?2
+     AND i.from_sequence <= m.sequence AND (i.to_sequence IS NULL OR m.sequence < i.to_sequence))";
 
-/// That user ?2 received message `m`: it was sent to the user, or to a stream while it was a member.
-pub(super) const RECEIVED: &str = concat!(
-    "CASE WHEN m.stream_id IS NULL THEN EXISTS (SELECT 1 FROM conversation_users AS c
-     WHERE c.user_id = ?2 AND c.conversation_id = m.conversation_id) ELSE ",
-    while_member!(),
-    " END"
-);
+/// A message's columns, in the order that [`message`] reads; `c` is its conversation.
+pub(super) const MESSAGE: &str =
+    "m.message_id, m.sequence, m.sender_id, m.send_id, m.stream_id, m.topic, m.conversation_id,
+     m.created_s, m.content, c.users_key";
 
 pub(super) fn history(tx: &Transaction<'_>, query: &HistoryQuery) -> Result<Stamped<HistoryPage>, Failure> {
     let as_of = head(tx, query.realm_id)?;
     let filter = Filter::new(tx, query)?;
     let mut page = HistoryPage::default();
-    let before = match query.anchor {
-        Anchor::Oldest => Vec::new(),
+    let anchor = match query.anchor {
+        Anchor::FirstUnread => {
+            let first = filter.select(tx, UNREAD_FROM, "ASC", MessageId(0), 1)?;
+            page.anchor = first.first().map(|stored| stored.message.message_id);
+            page.anchor.map_or(Anchor::Newest, Anchor::At)
+        }
+        named => named,
+    };
+    let before = match anchor {
+        Anchor::Oldest | Anchor::FirstUnread => Vec::new(),
         Anchor::At(anchor) => filter.select(tx, "m.message_id < ?3", "DESC", anchor, query.num_before)?,
         Anchor::Newest => filter.select(tx, "m.message_id > ?3", "DESC", MessageId(0), query.num_before)?,
     };
-    let at = match query.anchor {
+    let at = match anchor {
         Anchor::At(anchor) if query.include_anchor => {
             filter.select(tx, "m.message_id = ?3", "ASC", anchor, 1)?
         }
-        Anchor::At(_) | Anchor::Oldest | Anchor::Newest => Vec::new(),
+        Anchor::At(_) | Anchor::Oldest | Anchor::Newest | Anchor::FirstUnread => Vec::new(),
     };
-    let after = match query.anchor {
+    let after = match anchor {
         Anchor::Oldest => filter.select(tx, "m.message_id > ?3", "ASC", MessageId(0), query.num_after)?,
         Anchor::At(anchor) => filter.select(tx, "m.message_id > ?3", "ASC", anchor, query.num_after)?,
-        Anchor::Newest => Vec::new(),
+        Anchor::Newest | Anchor::FirstUnread => Vec::new(),
     };
     page.found_anchor = !at.is_empty();
-    page.found_oldest = query.anchor == Anchor::Oldest || before.len() < query.num_before;
-    page.found_newest = query.anchor == Anchor::Newest || after.len() < query.num_after;
+    page.found_oldest = anchor == Anchor::Oldest || before.len() < query.num_before;
+    page.found_newest = anchor == Anchor::Newest || after.len() < query.num_after;
     page.messages = before.into_iter().rev().chain(at).chain(after).collect();
-    add_names(tx, &mut page)?;
+    complete(tx, query.realm_id, query.viewer, &mut page)?;
     Ok(Stamped { as_of, value: page })
 }
+
+/// One message, if the viewer may read it.
+pub(super) fn one(
+    tx: &Transaction<'_>,
+    realm_id: RealmId,
+    viewer: UserId,
+    message_id: MessageId,
+) -> Result<Stamped<HistoryPage>, Failure> {
+    let as_of = head(tx, realm_id)?;
+    let mut select = tx.prepare_cached(&format!(
+        "SELECT {MESSAGE} FROM messages AS m
+         LEFT JOIN conversations AS c ON c.conversation_id = m.conversation_id
+         WHERE m.message_id = ?1 AND m.realm_id = ?3 AND {}",
+        readable!("?2")
+    ))?;
+    let mut rows = select.query(params![message_id.0, viewer.0, realm_id.0])?;
+    let mut page = HistoryPage::default();
+    if let Some(row) = rows.next()? {
+        page.messages.push(message(row)?);
+    }
+    complete(tx, realm_id, viewer, &mut page)?;
+    Ok(Stamped { as_of, value: page })
+}
+
+/// What it takes to show the page's messages.
+fn complete(
+    tx: &Transaction<'_>,
+    realm_id: RealmId,
+    viewer: UserId,
+    page: &mut HistoryPage,
+) -> Result<(), Failure> {
+    page.names = names(tx, realm_id, &NameQuery::of(&page.messages))?;
+    page.extras = extras::of(tx, viewer, &page.messages)?;
+    Ok(())
+}
+
+/// The unread ones from a message on: above the floor, or below it and marked so.
+const UNREAD_FROM: &str = concat!(
+    "(m.message_id > (SELECT coalesce(max(f.floor), 0) FROM read_floors AS f WHERE f.user_id = ?2)
+     OR m.message_id IN (SELECT e.message_id FROM read_exceptions AS e WHERE e.user_id = ?2 AND e.unread))
+     AND m.message_id > ?3 AND NOT ",
+    is_read!("?2")
+);
 
 /// Who may see what of which: the condition on messages, with its parameters.
 struct Filter {
@@ -69,7 +113,7 @@ struct Filter {
 impl Filter {
     fn new(tx: &Transaction<'_>, query: &HistoryQuery) -> Result<Self, Failure> {
         let HistoryQuery { realm_id, viewer, narrow, .. } = query;
-        let Narrow { stream_id, topic, sender_id, direct, is_direct } = narrow;
+        let Narrow { stream_id, topic, sender_id, direct, is_direct, message_id, words, .. } = narrow;
         // ?3 is the anchor, ?4 the limit.
         let parameters = vec![integer(realm_id.0)?, integer(viewer.0)?, Value::Null, Value::Null];
         let mut filter = Self { condition: "m.realm_id = ?1".into(), parameters };
@@ -91,6 +135,24 @@ impl Filter {
         if *is_direct {
             filter.condition.push_str(" AND m.conversation_id IS NOT NULL");
         }
+        for (is_wanted, clause) in [
+            (narrow.is_starred, is_starred!("?2")),
+            (narrow.is_mentioned, is_mentioned!("?2")),
+            (narrow.is_unread, concat!("NOT ", is_read!("?2"))),
+        ] {
+            if is_wanted {
+                filter.condition.push_str(" AND ");
+                filter.condition.push_str(clause);
+            }
+        }
+        if let Some(message_id) = message_id {
+            filter.and("m.message_id =", integer(message_id.0)?);
+        }
+        if !words.is_empty() {
+            let of = "m.message_id IN (SELECT rowid FROM message_search WHERE message_search MATCH";
+            filter.and(of, Value::Text(phrases(words)));
+            filter.condition.push(')');
+        }
         Ok(filter)
     }
 
@@ -102,7 +164,7 @@ impl Filter {
         stream_id: Option<StreamId>,
     ) -> Result<(), Failure> {
         let Some(stream_id) = stream_id else {
-            self.condition.push_str(&format!(" AND {RECEIVED}"));
+            self.condition.push_str(concat!(" AND ", received!("?2")));
             return Ok(());
         };
         self.and("m.stream_id =", integer(stream_id.0)?);
@@ -129,9 +191,7 @@ impl Filter {
             return Ok(Vec::new());
         }
         let sql = format!(
-            "SELECT m.message_id, m.sequence, m.sender_id, m.send_id, m.stream_id, m.topic, m.conversation_id,
-             m.created_s, m.content, c.users_key
-             FROM messages AS m LEFT JOIN conversations AS c ON c.conversation_id = m.conversation_id
+            "SELECT {MESSAGE} FROM messages AS m LEFT JOIN conversations AS c ON c.conversation_id = m.conversation_id
              WHERE {around} AND {} ORDER BY m.message_id {order} LIMIT ?4",
             self.condition
         );
@@ -148,7 +208,7 @@ impl Filter {
     }
 }
 
-fn message(row: &Row<'_>) -> Result<StoredMessage, Failure> {
+pub(super) fn message(row: &Row<'_>) -> Result<StoredMessage, Failure> {
     let send_id: String = row.get(3)?;
     let stream_id: Option<u64> = row.get(4)?;
     let to = match stream_id {
@@ -170,31 +230,41 @@ fn users(key: String) -> Result<Vec<UserId>, Failure> {
     users_of_key(&key).ok_or_else(|| Failure::Row(format!("no users: {key:?}")))
 }
 
-/// The users and streams that the page's messages name.
-fn add_names(tx: &Transaction<'_>, page: &mut HistoryPage) -> Result<(), Failure> {
-    let mut user_ids = BTreeSet::new();
-    let mut stream_ids = BTreeSet::new();
-    for StoredMessage { message, .. } in &page.messages {
-        user_ids.insert(message.sender_id);
-        match &message.to {
-            Destination::Stream { stream_id, .. } => {
-                stream_ids.insert(*stream_id);
-            }
-            Destination::Direct { user_ids: users } => user_ids.extend(users),
-        }
+/// The words as a full-text query: each stands for itself, whatever it looks like, and all must be there.
+fn phrases(words: &[String]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("\"{}\"", word.replace('"', "\"\""))).collect();
+    quoted.join(" ")
+}
+
+/// The names asked for that there are.
+pub(super) fn names(
+    tx: &Transaction<'_>,
+    realm_id: RealmId,
+    query: &NameQuery,
+) -> Result<KnownNames, Failure> {
+    let NameQuery { user_ids, full_names, stream_ids, stream_names } = query;
+    let mut names = KnownNames::default();
+    let mut select = tx.prepare_cached(&format!(
+        "SELECT {USER} FROM json_each(?2) AS asked CROSS JOIN users AS u ON u.user_id = asked.value
+         WHERE u.realm_id = ?1
+         UNION SELECT {USER} FROM json_each(?3) AS asked
+         CROSS JOIN users AS u ON u.realm_id = ?1 AND u.full_name = asked.value"
+    ))?;
+    for user in select.query_map(params![realm_id.0, json(user_ids)?, json(full_names)?], user)? {
+        let user = user?;
+        names.users.insert(user.user_id, user);
     }
     let mut select = tx.prepare_cached(&format!(
-        "SELECT {USER} FROM json_each(?1) AS asked CROSS JOIN users AS u ON u.user_id = asked.value"
+        "SELECT {STREAM} FROM json_each(?2) AS asked CROSS JOIN streams AS s ON s.stream_id = asked.value
+         WHERE s.realm_id = ?1
+         UNION SELECT {STREAM} FROM json_each(?3) AS asked
+         CROSS JOIN streams AS s ON s.realm_id = ?1 AND s.name_key = asked.value AND NOT s.invite_only"
     ))?;
-    let users = select.query_map([json(user_ids)?], user)?;
-    page.names.users = users.map(|user| user.map(|user| (user.user_id, user))).collect::<Result<_, _>>()?;
-    let mut select = tx.prepare_cached(&format!(
-        "SELECT {STREAM} FROM json_each(?1) AS asked CROSS JOIN streams AS s ON s.stream_id = asked.value"
-    ))?;
-    let streams = select.query_map([json(stream_ids)?], stream)?;
-    page.names.streams =
-        streams.map(|stream| stream.map(|stream| (stream.stream_id, stream))).collect::<Result<_, _>>()?;
-    Ok(())
+    for stream in select.query_map(params![realm_id.0, json(stream_ids)?, json(stream_names)?], stream)? {
+        let stream = stream?;
+        names.streams.insert(stream.stream_id, stream);
+    }
+    Ok(names)
 }
 
 /// Walks from topic to topic in the index, and in each to its newest message that may be seen: what it costs

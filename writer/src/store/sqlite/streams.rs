@@ -70,7 +70,11 @@ pub(super) fn members(
     Ok(Stamped { as_of, value: Some(members_of(tx, realm_id, stream_id)?) })
 }
 
-fn members_of(tx: &Transaction<'_>, realm_id: RealmId, stream_id: StreamId) -> Result<Vec<UserId>, Failure> {
+pub(super) fn members_of(
+    tx: &Transaction<'_>,
+    realm_id: RealmId,
+    stream_id: StreamId,
+) -> Result<Vec<UserId>, Failure> {
     let mut select = tx.prepare_cached(
         "SELECT user_id FROM members WHERE realm_id = ?1 AND stream_id = ?2 AND to_sequence IS NULL
          ORDER BY user_id",
