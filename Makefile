@@ -49,9 +49,12 @@ sim: export STEPS ?= 2000000
 sim: ## clusters of hubs over a lossy bus, simulated for 2,000,000 steps and judged by a plain model
 	cargo test --release --package squall-hub --test simulator --quiet every_client -- --nocapture
 
-bench-fanout: ## CPU per delivery at 1,000 sockets beside a bare one-write-per-socket server
+# MODE is rate, saturation, sessions or latency; the sizes can be given:
+# make bench-fanout MODE=sessions OPTIONS='--sockets 18000 --users 18000 --realms 180'
+bench-fanout: MODE ?= rate
+bench-fanout: ## what the gateway's work costs, beside a bare one-write-per-socket server in the same run
 	cargo build --release --package squall-gateway --bin gateway --example fanout_bench
-	@$${CARGO_TARGET_DIR:-target}/release/examples/fanout_bench
+	@$${CARGO_TARGET_DIR:-target}/release/examples/fanout_bench $(MODE) $(OPTIONS)
 
 # Longer, or some only: make fuzz SECONDS=600 TARGETS='inbound session'. What was found stays in
 # protocol/fuzz/corpus, an input that breaks a property in protocol/fuzz/artifacts. RUSTC_BOOTSTRAP lets the

@@ -1,18 +1,29 @@
-//! As much of WebSocket framing as a fan-out needs.
+//! As much of the protocol as the measurements need, without building anything for each frame.
 
-/// How every event begins.
-pub(crate) const EVENT: &[u8] = br#"{"type":"event""#;
-/// How a ping begins.
-pub(crate) const PING: &[u8] = br#"{"type":"ping""#;
+use squall_protocol::Codec;
+
 /// A server's head for payloads of 126 to 65,535 bytes.
 pub(crate) const SERVER_HEAD_BYTES: usize = 4;
 
+/// What kind of message a frame holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Event,
+    Welcome,
+    Ping,
+    Sent,
+    /// Refused or an error: the measurement is off.
+    Bad,
+    Other,
+}
+
 const TEXT_FINAL: u8 = 0x81;
+const BINARY_FINAL: u8 = 0x82;
 const MASKED: u8 = 0x80;
 const LENGTH_16: u8 = 126;
 const LENGTH_64: u8 = 127;
 
-/// A server's text frame, seen in a buffer: its payload, and where the next one starts.
+/// A server's frame, seen in a buffer: its payload, and where the next one starts.
 pub(crate) struct Seen<'a> {
     pub(crate) payload: &'a [u8],
     pub(crate) bytes: usize,
@@ -30,16 +41,46 @@ pub(crate) fn first(buffer: &[u8]) -> Option<Seen<'_>> {
     Some(Seen { payload, bytes: head + length })
 }
 
-/// The head of a server's text frame with 126 to 65,535 bytes of payload.
-pub(crate) fn server_head(payload_bytes: usize) -> Vec<u8> {
-    let [high, low] = (payload_bytes as u16).to_be_bytes();
-    vec![TEXT_FINAL, LENGTH_16, high, low]
+/// What kind of message a payload is: by the letters behind `{"type":"`, or the number of the kind.
+pub(crate) fn kind(codec: Codec, payload: &[u8]) -> Kind {
+    match codec {
+        Codec::Json => match payload.get(9..12) {
+            Some(b"eve") => Kind::Event,
+            Some(b"wel") => Kind::Welcome,
+            Some(b"pin") => Kind::Ping,
+            Some(b"sen") => Kind::Sent,
+            Some(b"ref" | b"err") => Kind::Bad,
+            Some(_) | None => Kind::Other,
+        },
+        Codec::Bincode => match payload.first() {
+            Some(0) => Kind::Welcome,
+            Some(1) => Kind::Event,
+            Some(4) => Kind::Sent,
+            Some(6 | 13) => Kind::Bad,
+            Some(10) => Kind::Ping,
+            Some(_) | None => Kind::Other,
+        },
+    }
 }
 
-/// A client's text frame. The mask is 0, which leaves the payload as it is: a mask protects proxies, and
-/// there is none.
-pub(crate) fn client(payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![TEXT_FINAL];
+/// How an event begins.
+pub(crate) fn event(codec: Codec) -> &'static [u8] {
+    match codec {
+        Codec::Json => br#"{"type":"event""#,
+        Codec::Bincode => &[1],
+    }
+}
+
+/// The head of a server's frame with 126 to 65,535 bytes of payload.
+pub(crate) fn server_head(codec: Codec, payload_bytes: usize) -> Vec<u8> {
+    let [high, low] = (payload_bytes as u16).to_be_bytes();
+    vec![opcode(codec), LENGTH_16, high, low]
+}
+
+/// A client's frame. The mask is 0, which leaves the payload as it is: a mask protects proxies, and there
+/// is none.
+pub(crate) fn client(codec: Codec, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![opcode(codec)];
     if payload.len() < usize::from(LENGTH_16) {
         frame.push(MASKED | payload.len() as u8);
     } else {
@@ -49,4 +90,8 @@ pub(crate) fn client(payload: &[u8]) -> Vec<u8> {
     frame.extend_from_slice(&[0; 4]);
     frame.extend_from_slice(payload);
     frame
+}
+
+fn opcode(codec: Codec) -> u8 {
+    if codec.is_text() { TEXT_FINAL } else { BINARY_FINAL }
 }

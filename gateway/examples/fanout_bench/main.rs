@@ -1,64 +1,52 @@
-//! What one delivery costs the server in CPU time, beside a bare server that only writes.
+//! What the gateway's work costs in CPU time and memory, beside a bare server that only writes.
 //!
-//! Both are held on one core by CPU affinity, the sockets that receive on another; runs of the two take
-//! turns. The gateway does its whole work: a send over a WebSocket, its commit, its fan-out to a thousand
-//! sessions of a hundred users, `sent`, heartbeats, presence. The bare server ([`floor`]) knows one frame
-//! of the same length and writes it to each socket.
+//! Both servers run at the same time, held on one core by CPU affinity, the clients on another; blocks of
+//! load go to the two by turns, so that whatever else the machine does meets both. The gateway does its
+//! whole work: identities, memberships, commits, sequences, fan-out, heartbeats, presence. The bare server
+//! ([`floor`]) knows one frame of the same length and writes it to each socket.
 //!
-//! `fanout_bench [--sockets N] [--users N] [--rate EVENTS_PER_S] [--seconds N] [--runs N] [--gateway PATH]`
+//! `fanout_bench [MODE] [--OPTION VALUE]…`, with these modes:
+//!
+//! | mode | what it shows |
+//! |---|---|
+//! | `rate` (default) | CPU per delivery at a fixed rate |
+//! | `saturation` | the most deliveries a second when sends are pipelined, and what each costs |
+//! | `sessions` | CPU per handshake, and memory per session: idle, after a burst, after they left |
+//! | `latency` | send to acknowledged, and send to delivered, beside the disk's bare fsync |
 #![allow(clippy::print_stdout, reason = "its output is what it is for")]
 
 mod floor;
 mod frames;
 mod gateway;
+mod latency;
 mod load;
+mod opening;
 mod options;
 mod process;
-mod report;
+mod rate;
+mod saturation;
+mod sessions;
+mod stats;
 
 use anyhow::Result;
 
-use load::Run;
-use options::Options;
-use process::Process;
-use report::Report;
+use options::{Mode, Options};
 
-/// The core of the server, and that of the sockets which receive.
+/// The core of the servers, and that of the clients.
 const SERVER_CORE: usize = 0;
 const LOAD_CORE: usize = 1;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [mode, frame_bytes] = arguments.as_slice()
-        && mode == floor::MODE
-    {
-        return floor::serve(frame_bytes.parse()?);
+    if arguments.first().is_some_and(|mode| mode == floor::MODE) {
+        return floor::serve(&floor::Options::parse(&arguments[1..])?);
     }
     let options = Options::parse(&arguments)?;
     process::stay_on(LOAD_CORE)?;
-    let mut report = Report::new(&options);
-    for _ in 0..options.runs {
-        let gateway = gateway_run(&options)?;
-        let floor = floor_run(&options, gateway.frame_bytes)?;
-        report.add(gateway, floor);
+    match options.mode {
+        Mode::Rate => rate::run(&options),
+        Mode::Saturation => saturation::run(&options),
+        Mode::Sessions => sessions::run(&options),
+        Mode::Latency => latency::run(&options),
     }
-    report.verdict()?;
-    println!("{report}");
-    Ok(())
-}
-
-fn gateway_run(options: &Options) -> Result<Run> {
-    let gateway = gateway::Gateway::start(options, SERVER_CORE)?;
-    let hellos = gateway.hellos(options)?;
-    let send = gateway.sends(options.payload_bytes);
-    load::run(&gateway.process, gateway.address, &hellos, &send, options)
-}
-
-/// The floor writes a frame as long as the gateway's, for each byte it reads.
-fn floor_run(options: &Options, frame_bytes: usize) -> Result<Run> {
-    let program = std::env::current_exe()?;
-    let process = Process::start(&program, &[floor::MODE, &frame_bytes.to_string()], SERVER_CORE)?;
-    let address = process.address_after("listening on ")?;
-    let hellos = vec![Vec::new(); options.sockets];
-    load::run(&process, address, &hellos, &|_| vec![b'.'], options)
 }

@@ -4,59 +4,142 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use squall_protocol::Codec;
+use squall_protocol::client_message::Scope;
 
-/// Sizes of a run.
+/// Which measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Rate,
+    Saturation,
+    Sessions,
+    Latency,
+}
+
+/// Sizes of a measurement.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    /// Sockets that receive; the first one sends as well.
+    pub(crate) mode: Mode,
+    /// Sockets, over all realms.
     pub(crate) sockets: usize,
-    /// Users they belong to.
+    /// Users they belong to, over all realms.
     pub(crate) users: usize,
-    /// Events a second.
-    pub(crate) rate: u32,
-    /// How long events come.
+    pub(crate) realms: usize,
+    /// Memberships of each user; everybody of a realm is in its first stream, where the messages go.
+    pub(crate) streams: usize,
+    /// Messages a second in each realm.
+    pub(crate) rate: f64,
+    /// How long each server has load.
     pub(crate) duration: Duration,
+    /// How long before it is the other's turn.
+    pub(crate) block: Duration,
     /// Bytes of a message's content.
     pub(crate) payload_bytes: usize,
-    /// Runs of each server.
-    pub(crate) runs: usize,
-    /// The gateway's binary.
+    /// Sends under way at once, over all senders of a realm, at saturation.
+    pub(crate) in_flight: usize,
+    /// Connections being opened at once.
+    pub(crate) opening: usize,
+    /// Messages in each realm after the sessions were opened, to see what stays of them.
+    pub(crate) burst: usize,
+    pub(crate) codec: Codec,
+    pub(crate) scope: Scope,
+    pub(crate) shards: usize,
+    /// The gateway's binary, and more of its arguments.
     pub(crate) gateway: PathBuf,
+    pub(crate) gateway_arguments: Vec<String>,
 }
 
 impl Options {
     /// Reads the command line.
     pub(crate) fn parse(arguments: &[String]) -> Result<Self> {
-        let mut options = Self {
-            sockets: 1_000,
-            users: 100,
-            rate: 50,
-            duration: Duration::from_secs(10),
-            payload_bytes: 200,
-            runs: 5,
-            gateway: gateway_beside_us()?,
+        let (mode, pairs) = match arguments.split_first() {
+            Some((mode, pairs)) if !mode.starts_with("--") => (mode.as_str(), pairs),
+            _ => ("rate", arguments),
         };
-        for pair in arguments.chunks(2) {
+        let mode = match mode {
+            "rate" => Mode::Rate,
+            "saturation" => Mode::Saturation,
+            "sessions" => Mode::Sessions,
+            "latency" => Mode::Latency,
+            other => bail!("no mode {other}"),
+        };
+        let mut options = Self {
+            mode,
+            sockets: 1_000,
+            users: 1_000,
+            realms: if mode == Mode::Latency { 50 } else { 1 },
+            streams: 30,
+            rate: if mode == Mode::Latency { 100.0 } else { 50.0 },
+            duration: Duration::from_secs(20),
+            block: Duration::from_secs(2),
+            payload_bytes: 200,
+            in_flight: 256,
+            opening: 64,
+            burst: 20,
+            codec: Codec::Json,
+            scope: Scope::Realm,
+            shards: 1,
+            gateway: gateway_beside_us()?,
+            gateway_arguments: Vec::new(),
+        };
+        for pair in pairs.chunks(2) {
             let [name, value] = pair else { bail!("{} needs a value", pair[0]) };
             match name.as_str() {
                 "--sockets" => options.sockets = value.parse()?,
                 "--users" => options.users = value.parse()?,
+                "--realms" => options.realms = value.parse()?,
+                "--streams" => options.streams = value.parse()?,
                 "--rate" => options.rate = value.parse()?,
-                "--seconds" => options.duration = Duration::from_secs(value.parse()?),
-                "--runs" => options.runs = value.parse()?,
+                "--seconds" => options.duration = Duration::from_secs_f64(value.parse()?),
+                "--block-seconds" => options.block = Duration::from_secs_f64(value.parse()?),
+                "--payload" => options.payload_bytes = value.parse()?,
+                "--in-flight" => options.in_flight = value.parse()?,
+                "--opening" => options.opening = value.parse()?,
+                "--burst" => options.burst = value.parse()?,
+                "--codec" => options.codec = codec(value)?,
+                "--scope" => options.scope = scope(value)?,
+                "--shards" => options.shards = value.parse()?,
                 "--gateway" => options.gateway = value.into(),
+                "--gateway-argument" => options.gateway_arguments.push(value.clone()),
                 other => bail!("no option {other}"),
             }
         }
-        if options.sockets == 0 || options.users == 0 || options.rate == 0 || options.runs == 0 {
-            bail!("sockets, users, rate and runs are at least 1");
+        let counts = [
+            options.sockets,
+            options.users,
+            options.realms,
+            options.streams,
+            options.in_flight,
+            options.opening,
+        ];
+        if counts.contains(&0) || options.rate <= 0.0 {
+            bail!("all counts are at least 1");
+        }
+        if options.sockets < options.realms || options.users < options.realms {
+            bail!("each realm needs a socket and a user");
         }
         Ok(options)
     }
 
-    /// Events of one run.
-    pub(crate) fn events(&self) -> usize {
-        (self.duration.as_secs_f64() * f64::from(self.rate)) as usize
+    /// How many turns each server has.
+    pub(crate) fn blocks(&self) -> usize {
+        (self.duration.as_secs_f64() / self.block.as_secs_f64()).round().max(1.0) as usize
+    }
+}
+
+fn codec(name: &str) -> Result<Codec> {
+    match name {
+        "json" => Ok(Codec::Json),
+        "bincode" => Ok(Codec::Bincode),
+        other => bail!("no codec {other}"),
+    }
+}
+
+fn scope(name: &str) -> Result<Scope> {
+    match name {
+        "realm" => Ok(Scope::Realm),
+        "none" => Ok(Scope::None),
+        other => bail!("no scope {other}"),
     }
 }
 

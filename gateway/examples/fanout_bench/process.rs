@@ -1,17 +1,20 @@
-//! A server process on one core, and what it used of it.
+//! A server process on one core, what it used of it, and of memory.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// How long a server may take to listen.
-const START_MAX: Duration = Duration::from_secs(10);
+/// How long a server may take to listen, and to end: under valgrind it takes long.
+const START_MAX: Duration = Duration::from_secs(60);
+const END_MAX: Duration = Duration::from_secs(60);
 
 /// A child process; ended when dropped.
 pub(crate) struct Process {
@@ -19,12 +22,16 @@ pub(crate) struct Process {
     lines: Receiver<String>,
 }
 
+/// CPU time by the name of the thread.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cpu(BTreeMap<String, Duration>);
+
 impl Process {
-    /// Starts `program` on `core`.
-    pub(crate) fn start(program: &Path, arguments: &[&str], core: usize) -> Result<Self> {
+    /// Starts `program` on `cores`.
+    pub(crate) fn start(program: &Path, arguments: &[&str], cores: &[usize]) -> Result<Self> {
         // A child inherits the affinity of the thread that starts it.
         let own = sched_getaffinity(None)?;
-        stay_on(core)?;
+        stay_on_any(cores)?;
         let child = Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         sched_setaffinity(None, &own)?;
         let mut child = child.with_context(|| format!("could not start {}", program.display()))?;
@@ -50,40 +57,87 @@ impl Process {
         }
     }
 
-    /// User and system time used so far.
-    pub(crate) fn cpu(&self) -> Result<Duration> {
-        cpu_of(&self.child.id().to_string())
+    /// CPU time used so far.
+    pub(crate) fn cpu(&self) -> Result<Cpu> {
+        Cpu::of(&self.child.id().to_string())
+    }
+
+    /// Its share of the memory it has mapped, in bytes.
+    pub(crate) fn pss_bytes(&self) -> Result<u64> {
+        let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id()))?;
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss")?;
+        Ok(line.split_whitespace().next().context("no number")?.parse::<u64>()? * 1024)
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // Asked first: it may have something to write at its end, under valgrind its profile.
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        let start = Instant::now();
+        while start.elapsed() < END_MAX && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         // It may have ended already; then there is nothing to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
+impl Cpu {
+    /// What this process used so far.
+    pub(crate) fn own() -> Result<Self> {
+        Self::of("self")
+    }
+
+    /// In nanoseconds, unlike `stat`. Threads that ended are not in it: ours live as long as the process.
+    fn of(pid: &str) -> Result<Self> {
+        let mut by_thread = BTreeMap::new();
+        for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+            let task = task?.path();
+            let name = std::fs::read_to_string(task.join("comm"))?.trim().to_owned();
+            let schedstat = std::fs::read_to_string(task.join("schedstat"))?;
+            let nanoseconds = schedstat.split_whitespace().next().context("no run time")?.parse()?;
+            *by_thread.entry(name).or_default() += Duration::from_nanos(nanoseconds);
+        }
+        Ok(Self(by_thread))
+    }
+
+    /// All threads together.
+    pub(crate) fn total(&self) -> Duration {
+        self.0.values().sum()
+    }
+
+    /// What was used since `earlier`.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        let before = |name| earlier.0.get(name).copied().unwrap_or_default();
+        Self(self.0.iter().map(|(name, cpu)| (name.clone(), cpu.saturating_sub(before(name)))).collect())
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (name, cpu) in &other.0 {
+            *self.0.entry(name.clone()).or_default() += *cpu;
+        }
+    }
+
+    /// Microseconds for each of `count`, the busiest thread first.
+    pub(crate) fn shares(&self, count: usize) -> String {
+        let mut threads: Vec<_> = self.0.iter().collect();
+        threads.sort_by_key(|(_, cpu)| std::cmp::Reverse(**cpu));
+        let share = |(name, cpu): &(&String, &Duration)| {
+            format!("{name} {:.2}", cpu.as_secs_f64() * 1e6 / count as f64)
+        };
+        threads.iter().take(4).map(share).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// Keeps this thread, and what it starts, on one core.
 pub(crate) fn stay_on(core: usize) -> Result<()> {
+    stay_on_any(&[core])
+}
+
+fn stay_on_any(cores: &[usize]) -> Result<()> {
     let mut set = CpuSet::new();
-    set.set(core);
-    sched_setaffinity(None, &set).with_context(|| format!("no core {core}: two are needed"))
-}
-
-/// User and system time that this process used so far.
-pub(crate) fn own_cpu() -> Result<Duration> {
-    cpu_of("self")
-}
-
-fn cpu_of(pid: &str) -> Result<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is a name in parentheses, which may hold spaces; user time is the 14th, system time
-    // the 15th.
-    let (_, after_name) = stat.rsplit_once(')').context("no name in stat")?;
-    let mut ticks = after_name.split_whitespace().skip(11).map(str::parse::<u64>);
-    let user = ticks.next().context("no user time")??;
-    let system = ticks.next().context("no system time")??;
-    let per_second = rustix::param::clock_ticks_per_second();
-    Ok(Duration::from_secs_f64((user + system) as f64 / per_second as f64))
+    cores.iter().for_each(|core| set.set(*core));
+    sched_setaffinity(None, &set).with_context(|| format!("no cores {cores:?}: two are needed"))
 }
