@@ -9,6 +9,7 @@
 
 pub mod catch_up;
 pub mod frame;
+pub mod id_map;
 pub mod keeper;
 pub mod loader;
 pub mod member_set;
@@ -18,6 +19,7 @@ pub mod ring;
 pub mod roster;
 pub mod session;
 
+pub use id_map::IdMap;
 pub use keeper::RealmKeeper;
 pub use loader::RealmLoader;
 pub use member_set::MemberSet;

@@ -60,6 +60,12 @@ impl MemberSet {
         Self(Arc::new(&*self.0 & &*other.0))
     }
 
+    /// Whether everybody in it is in `other` too.
+    #[must_use]
+    pub fn is_subset(&self, other: &Self) -> bool {
+        self.same_as(other) || self.0.is_subset(&other.0)
+    }
+
     /// The users in it, ascending.
     pub fn iter(&self) -> impl Iterator<Item = UserId> + '_ {
         self.0.iter().map(UserId)

@@ -1,12 +1,11 @@
 //! Who of a shard's sessions is in a realm, and how far each got.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
 use squall_protocol::{Sequence, UserId};
 
 use crate::catch_up::Block;
+use crate::id_map::IdMap;
 use crate::member_set::MemberSet;
 use crate::ring::{Ring, RingEvent};
 
@@ -18,9 +17,18 @@ use crate::ring::{Ring, RingEvent};
 #[derive(Debug)]
 pub struct Roster {
     cursor: Sequence,
-    live: HashMap<UserId, SmallVec<[SessionKey; 1]>>,
+    live: IdMap<UserId, Sessions>,
     connected: MemberSet,
-    behind: HashMap<SessionKey, Behind>,
+    behind: IdMap<SessionKey, Behind>,
+}
+
+/// The live sessions of one user: nearly always one.
+#[derive(Debug)]
+enum Sessions {
+    One(SessionKey),
+    // A box, so that the usual case takes no more than it needs.
+    #[expect(clippy::box_collection, reason = "see above")]
+    Several(Box<Vec<SessionKey>>),
 }
 
 /// A session's slot in its shard; the generation tells it from earlier users of the slot.
@@ -57,7 +65,8 @@ pub enum BehindReason {
 pub struct FanOut {
     /// At most 64 events, in order.
     pub events: Vec<Arc<RingEvent>>,
-    /// For each session that sees any of them: bit `n` stands for `events[n]`.
+    /// For each session that sees any of them: bit `n` stands for `events[n]`. Those that see the same are
+    /// neighbours.
     pub deliveries: Vec<(SessionKey, u64)>,
 }
 
@@ -91,7 +100,7 @@ impl Roster {
     /// Nobody, having had everything up to `cursor`.
     #[must_use]
     pub fn new(cursor: Sequence) -> Self {
-        Self { cursor, live: HashMap::new(), connected: MemberSet::default(), behind: HashMap::new() }
+        Self { cursor, live: IdMap::default(), connected: MemberSet::default(), behind: IdMap::default() }
     }
 
     /// What every live session had last.
@@ -141,20 +150,23 @@ impl Roster {
     }
 
     /// The live sessions of those in `set`.
-    pub fn live_of<'a>(&'a self, set: &MemberSet) -> impl Iterator<Item = SessionKey> + 'a {
-        let users: Vec<UserId> = self.connected.intersection(set).iter().collect();
-        users.into_iter().filter_map(|user| self.live.get(&user)).flatten().copied()
+    #[must_use]
+    pub fn live_of(&self, set: &MemberSet) -> Vec<SessionKey> {
+        let mut keys = Vec::new();
+        self.for_live_of(set, |_, sessions| keys.extend_from_slice(sessions));
+        keys
     }
 
     /// All sessions, live or behind.
     pub fn sessions(&self) -> impl Iterator<Item = SessionKey> + '_ {
-        self.live.values().flatten().copied().chain(self.behind.keys().copied())
+        let live = self.live.values().flat_map(Sessions::keys);
+        live.chain(self.behind.keys()).copied()
     }
 
     /// All sessions of `user`, live or behind.
     #[must_use]
     pub fn sessions_of(&self, user: UserId) -> Vec<SessionKey> {
-        let live = self.live.get(&user).into_iter().flatten().copied();
+        let live = self.live.get(&user).into_iter().flat_map(Sessions::keys).copied();
         let behind = self.behind.iter().filter(|(_, behind)| behind.user == user).map(|(key, _)| *key);
         live.chain(behind).collect()
     }
@@ -241,36 +253,45 @@ impl Roster {
         CatchUpStep::Events { events: visible, upto }
     }
 
-    /// Members ∧ connected, once for each distinct stamp; what a session sees by several is put together.
+    /// Members ∧ connected, once for each distinct stamp; what a user sees by several is put together.
     fn address(&self, fan_out: &mut FanOut) {
         let stamps = by_stamp(&fan_out.events);
         let deliveries = &mut fan_out.deliveries;
-        for (stamp, bits) in &stamps {
-            for user in self.connected.intersection(stamp).iter() {
-                deliveries.extend(self.live.get(&user).into_iter().flatten().map(|key| (*key, *bits)));
-            }
+        if let [(stamp, bits)] = stamps[..] {
+            return self.for_live_of(stamp, |_, keys| deliveries.extend(keys.iter().map(|key| (*key, bits))));
         }
-        if stamps.len() > 1 {
-            deliveries.sort_unstable();
-            deliveries.dedup_by(|(next, bits), (key, mask)| {
-                let same = next == key;
-                if same {
-                    *mask |= *bits;
-                }
-                same
-            });
+        let mut masks: IdMap<UserId, u64> = IdMap::default();
+        for (stamp, bits) in stamps {
+            self.for_live_of(stamp, |user, _| *masks.entry(user).or_default() |= bits);
+        }
+        for (user, mask) in masks {
+            let keys = self.live.get(&user).map(Sessions::keys).unwrap_or_default();
+            deliveries.extend(keys.iter().map(|key| (*key, mask)));
+        }
+        deliveries.sort_unstable_by_key(|(_, mask)| *mask);
+    }
+
+    /// Calls `take` for each live user in `set` with its sessions.
+    fn for_live_of(&self, set: &MemberSet, mut take: impl FnMut(UserId, &[SessionKey])) {
+        if self.connected.is_subset(set) {
+            return self.live.iter().for_each(|(user, sessions)| take(*user, sessions.keys()));
+        }
+        for user in self.connected.intersection(set).iter() {
+            if let Some(sessions) = self.live.get(&user) {
+                take(user, sessions.keys());
+            }
         }
     }
 
     fn go_live(&mut self, key: SessionKey, user: UserId) {
-        self.live.entry(user).or_default().push(key);
+        let sessions = self.live.entry(user).and_modify(|sessions| sessions.add(key));
+        sessions.or_insert(Sessions::One(key));
         self.connected.insert(user);
     }
 
     fn remove_live(&mut self, key: SessionKey, user: UserId) {
-        let Some(keys) = self.live.get_mut(&user) else { return };
-        keys.retain(|other| *other != key);
-        if keys.is_empty() {
+        let Some(sessions) = self.live.get_mut(&user) else { return };
+        if sessions.remove(key) {
             self.live.remove(&user);
             self.connected.remove(user);
         }
@@ -278,12 +299,42 @@ impl Roster {
 
     fn fall_behind(&mut self) {
         let after = self.cursor;
-        for (user, keys) in self.live.drain() {
-            for key in keys {
-                self.behind.insert(key, Behind { user, after, reason: BehindReason::Resuming });
+        for (user, sessions) in self.live.drain() {
+            for key in sessions.keys() {
+                self.behind.insert(*key, Behind { user, after, reason: BehindReason::Resuming });
             }
         }
         self.connected = MemberSet::default();
+    }
+}
+
+impl Sessions {
+    fn keys(&self) -> &[SessionKey] {
+        match self {
+            Self::One(key) => std::slice::from_ref(key),
+            Self::Several(keys) => keys,
+        }
+    }
+
+    fn add(&mut self, key: SessionKey) {
+        match self {
+            Self::One(first) => *self = Self::Several(Box::new(vec![*first, key])),
+            Self::Several(keys) => keys.push(key),
+        }
+    }
+
+    /// Takes a session out; true if none is left.
+    fn remove(&mut self, key: SessionKey) -> bool {
+        match self {
+            Self::One(only) => *only == key,
+            Self::Several(keys) => {
+                keys.retain(|other| *other != key);
+                if let [only] = keys[..] {
+                    *self = Self::One(only);
+                }
+                false
+            }
+        }
     }
 }
 
@@ -301,6 +352,8 @@ fn by_stamp(events: &[Arc<RingEvent>]) -> Vec<(&MemberSet, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use proptest::prelude::*;
     use squall_protocol::event::Event;
     use squall_protocol::link::{EventRecord, LogRange};

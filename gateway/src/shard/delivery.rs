@@ -4,7 +4,6 @@
 //! write. A socket that takes less than that puts its session behind, at a sequence in the ring; it is
 //! caught up, a step at a time, when its socket is writable again.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,11 +26,18 @@ pub(super) struct Pass {
     before: Sequence,
     fan_out: FanOut,
     next: usize,
-    /// The frames of each combination of events that some session sees, made once.
-    frames: HashMap<(Codec, u64), Bytes>,
+    /// The frames that were written last, in each codec: sessions that see the same are neighbours.
+    joined: [Joined; Codec::ALL.len()],
     epoch: Epoch,
     /// Whose sessions end with these events.
     revoked: Vec<SessionKey>,
+}
+
+/// The frames of the events of a mask, behind one another.
+#[derive(Default)]
+struct Joined {
+    mask: u64,
+    frames: Vec<u8>,
 }
 
 /// Bodies in one pass, and in one step of a catch-up.
@@ -103,7 +109,7 @@ impl Shard {
             before,
             fan_out,
             next: 0,
-            frames: HashMap::new(),
+            joined: Default::default(),
             epoch: snapshot.ring.base().epoch,
             revoked,
         });
@@ -123,20 +129,13 @@ impl Shard {
 
     fn deliver_to(&mut self, key: SessionKey, mask: u64, pass: &mut Pass) {
         let Some(connection) = self.connections.get_mut(key.slot as usize) else { return };
-        if connection.generation != key.generation || connection.open().is_none() {
+        if connection.generation != key.generation || connection.open().is_none() || mask == 0 {
             return;
         }
-        if mask == 0 {
-            return;
-        }
-        let events = &pass.fan_out.events;
-        let (codec, epoch) = (connection.codec, pass.epoch);
-        let frames = pass.frames.entry((codec, mask));
-        let frames = frames.or_insert_with(|| join_frames(chosen(events, mask), codec, epoch));
-        match connection.offer(frames) {
+        match connection.offer(pass.frames(connection.codec, mask)) {
             Offered::All => {}
             Offered::Part(taken) => {
-                let had = keep_rest(connection, chosen(events, mask), epoch, taken).unwrap_or(pass.before);
+                let had = keep_rest(connection, pass.events(mask), pass.epoch, taken).unwrap_or(pass.before);
                 self.lag(key, pass.realm, had);
             }
             Offered::Dead => self.remove(key),
@@ -251,9 +250,38 @@ impl Shard {
     }
 }
 
-/// The events of a mask.
-fn chosen(events: &[Arc<RingEvent>], mask: u64) -> impl Iterator<Item = &Arc<RingEvent>> {
-    events.iter().enumerate().filter(move |(bit, _)| mask & (1 << bit) != 0).map(|(_, event)| event)
+impl Pass {
+    /// The events of a mask.
+    fn events(&self, mask: u64) -> impl Iterator<Item = &Arc<RingEvent>> {
+        bits(mask).filter_map(|bit| self.fan_out.events.get(bit))
+    }
+
+    /// Their frames behind one another; a single one is not copied.
+    fn frames(&mut self, codec: Codec, mask: u64) -> &[u8] {
+        let (events, epoch) = (&self.fan_out.events, self.epoch);
+        if mask.is_power_of_two() {
+            let event = events.get(mask.trailing_zeros() as usize);
+            return event.map(|event| &event.frame(codec, epoch)[..]).unwrap_or_default();
+        }
+        let joined = &mut self.joined[codec.index()];
+        if joined.mask != mask {
+            joined.mask = mask;
+            joined.frames.clear();
+            for event in bits(mask).filter_map(|bit| events.get(bit)) {
+                joined.frames.extend_from_slice(event.frame(codec, epoch));
+            }
+        }
+        &joined.frames
+    }
+}
+
+/// The places of the bits that are set.
+fn bits(mut mask: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (mask != 0).then(|| mask.trailing_zeros() as usize);
+        mask &= mask.wrapping_sub(1);
+        bit
+    })
 }
 
 /// The frames of `events` behind one another; a single one is not copied.

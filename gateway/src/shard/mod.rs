@@ -21,13 +21,14 @@ mod tests;
 mod timeouts;
 mod writes;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::Events;
 use slab::Slab;
+use squall_hub::IdMap;
 use squall_hub::frame::{self, Announcement};
 use squall_hub::roster::SessionKey;
 use squall_protocol::server_message::{ErrorCode, ServerMessage};
@@ -55,7 +56,7 @@ pub(crate) struct Shard {
     readiness: Readiness,
     connections: Slab<Connection>,
     generation: u32,
-    realms: HashMap<RealmId, ShardRealm>,
+    realms: IdMap<RealmId, ShardRealm>,
     writes: Writes,
     /// One for all sockets: nothing is left in it between reads.
     read_buffer: Box<[u8]>,
@@ -148,7 +149,7 @@ impl Shard {
             readiness: Readiness::new()?,
             connections: Slab::new(),
             generation: 0,
-            realms: HashMap::new(),
+            realms: IdMap::default(),
             writes: Writes::new(node.link.clone(), handle.clone()),
             read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
             passes: VecDeque::new(),

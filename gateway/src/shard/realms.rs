@@ -272,7 +272,7 @@ impl Shard {
     pub(super) fn handle_ephemeral(&mut self, id: RealmId, audience: &MemberSet, message: &Announcement) {
         let Some(roster) = self.realms.get(&id).and_then(|realm| realm.roster.as_ref()) else { return };
         // Sessions behind do without.
-        for key in roster.live_of(audience).collect::<Vec<_>>() {
+        for key in roster.live_of(audience) {
             if self.connection(key).is_some_and(|connection| connection.is_clear()) {
                 self.announce(key, message);
             }
