@@ -41,7 +41,7 @@ use crate::writer_link::WriterLink;
 /// Starts everything, serves until a signal, hands the clients on, ends.
 pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     let front = Builder::new_current_thread().enable_all().build()?;
-    let listener = front.block_on(async { front::listen(config.listen) });
+    let listener = front.block_on(async { front::Listener::bind(config.listen) });
     let listener = listener.with_context(|| format!("can't listen on {}", config.listen))?;
     let admin = front.block_on(TcpListener::bind(config.admin_listen));
     let admin = admin.with_context(|| format!("can't listen on {} for operators", config.admin_listen))?;

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use crate::admission::{Admission, DESCRIPTORS_KEPT, Full, Place};
@@ -36,22 +38,55 @@ const REFUSALS_MAX: usize = 64;
 
 const _: () = assert!(REFUSALS_MAX + RESERVE < DESCRIPTORS_KEPT);
 
-/// Listens on `address`.
-pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+/// Sockets accepted in a row, before the other tasks of the thread have their turn.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// Where clients connect. tokio's own listener would register each socket with the front's runtime, only for
+/// it to be taken out again.
+pub(crate) struct Listener(AsyncFd<mio::net::TcpListener>);
+
+impl Listener {
+    /// Listens on `address`.
+    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        set_options(&SockRef::from(&socket))?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let listener = mio::net::TcpListener::from_std(socket.into());
+        // SAFETY: the listener owns its descriptor and keeps it open until it is dropped, and it is dropped with
+        // the `AsyncFd`, which never gives it away.
+        #[expect(unsafe_code, reason = "tokio can't see that the listener keeps its descriptor open")]
+        let listener = unsafe { AsyncFd::register(listener)? };
+        Ok(Self(listener))
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.get_ref().local_addr()
+    }
+
+    /// The next socket, which does not block.
+    async fn accept(&self) -> io::Result<(mio::net::TcpStream, SocketAddr)> {
+        loop {
+            if let Ok(accepted) = self.0.readable().await?.try_io(|listener| listener.get_ref().accept()) {
+                return accepted;
+            }
+        }
+    }
 }
 
 /// Accepts for ever.
-pub(crate) async fn accept(listener: &TcpListener, shards: &[ShardHandle], admission: &Admission) {
+pub(crate) async fn accept(listener: &Listener, shards: &[ShardHandle], admission: &Admission) {
     let refusals = Refusals(Arc::new(Semaphore::new(REFUSALS_MAX)));
     // Given up one by one when there are no more descriptors, so that whoever waits at the door can be told.
     let mut reserve = Vec::with_capacity(RESERVE);
+    let mut accepted = 0_usize;
     loop {
+        accepted += 1;
+        if accepted.is_multiple_of(ACCEPTS_PER_TURN) {
+            yield_now().await;
+        }
         while reserve.len() < RESERVE
             && let Ok(held) = File::open("/dev/null")
         {
@@ -82,8 +117,9 @@ pub(crate) async fn accept(listener: &TcpListener, shards: &[ShardHandle], admis
 struct Refusals(Arc<Semaphore>);
 
 impl Refusals {
-    fn refuse(&self, socket: TcpStream, full: Full, time_max: Duration) {
+    fn refuse(&self, socket: mio::net::TcpStream, full: Full, time_max: Duration) {
         let Ok(permit) = Arc::clone(&self.0).try_acquire_owned() else { return };
+        let Ok(socket) = TcpStream::from_std(socket.into()) else { return };
         tokio::spawn(async move {
             // Whether it heard it is its own affair.
             let _ = timeout(time_max, refuse(&socket, full)).await;
@@ -120,16 +156,38 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-fn hand_over(socket: TcpStream, place: Place, shards: &[ShardHandle]) {
-    let options = SockRef::from(&socket);
-    // Frames leave when they are written: nothing is gained by waiting for more.
-    let _ = options.set_tcp_nodelay(true);
-    let _ = options.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX));
+fn hand_over(socket: mio::net::TcpStream, place: Place, shards: &[ShardHandle]) {
+    if !OPTIONS_ARE_INHERITED {
+        let _ = set_options(&SockRef::from(&socket));
+    }
     let Some(shard) = shards.iter().min_by_key(|shard| shard.sockets()) else { return };
-    if let Ok(socket) = socket.into_std() {
-        let address = place.address();
-        // Counted here, so that a burst is spread before the shards have looked at any of it.
-        let load = shard.load_with(place);
-        shard.tell(ShardInput::Accepted { socket, address, load });
+    // Counted here, so that a burst is spread before the shards have looked at any of it.
+    let load = shard.load_with(place);
+    shard.tell(ShardInput::Accepted { socket, load });
+}
+
+/// Linux gives an accepted socket what its listener has.
+const OPTIONS_ARE_INHERITED: bool = cfg!(target_os = "linux");
+
+fn set_options(socket: &SockRef<'_>) -> io::Result<()> {
+    // Frames leave when they are written: nothing is gained by waiting for more.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_accepted_socket_has_the_options_and_does_not_block() {
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let _peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let options = SockRef::from(&socket);
+        assert!(options.tcp_nodelay().unwrap());
+        assert_eq!(options.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED_MAX));
+        let read = std::io::Read::read(&mut socket, &mut [0]);
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 }

@@ -1,6 +1,9 @@
-//! HTTP on a shard: the upgrade to WebSocket, the page, and the way to the writer's API.
+//! HTTP on a shard: the page, the way to the writer's API, and every answer to an upgrade but the plain yes that
+//! the shard gives itself.
 
-use std::cell::Cell;
+mod begun;
+
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::error::Error;
 use std::net::{IpAddr, TcpStream};
@@ -17,17 +20,18 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use squall_bus::BoxFuture;
 use squall_protocol::Codec;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use self::begun::Begun;
 use crate::demo;
 use crate::node::Node;
 use crate::shard::{Load, ShardHandle, ShardInput};
 use crate::site;
-use crate::upgrade;
+use crate::upgrade::{self, HEAD_BYTES_MAX};
 
 /// The body of any answer.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
@@ -50,8 +54,8 @@ pub(crate) struct Server {
 /// the process's descriptors.
 const CONNECTIONS_MAX: usize = 4_096;
 
-/// hyper's buffer for a request's head: longer heads are refused with 431.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// The socket's place among the shard's, until an upgrade takes it along.
+type LoadCell = Rc<RefCell<Option<Load>>>;
 
 impl Server {
     pub(crate) fn new(node: Arc<Node>, shard: ShardHandle) -> Self {
@@ -63,8 +67,9 @@ impl Server {
         self.draining.send_replace(true);
     }
 
-    /// Serves one socket until it ends, or until it is a WebSocket and goes to the shard.
-    pub(crate) fn serve(self: Rc<Self>, socket: TcpStream, address: IpAddr, load: Load) {
+    /// Serves one socket, of which `begun` was read already, until it ends, or until it is a WebSocket and goes
+    /// to the shard.
+    pub(crate) fn serve(self: Rc<Self>, socket: TcpStream, begun: Bytes, load: Load) {
         if self.connections.get() >= CONNECTIONS_MAX {
             tracing::warn!(max = CONNECTIONS_MAX, "too many HTTP connections, one dropped");
             return;
@@ -72,7 +77,8 @@ impl Server {
         let Ok(socket) = tokio::net::TcpStream::from_std(socket) else { return };
         self.connections.set(self.connections.get() + 1);
         tokio::task::spawn_local(async move {
-            let (server, load) = (self.clone(), Rc::new(load));
+            let (server, address) = (self.clone(), load.address());
+            let load = Rc::new(RefCell::new(Some(load)));
             let of_upgrade = load.clone();
             let service = service_fn(move |request| {
                 let (server, load) = (server.clone(), of_upgrade.clone());
@@ -82,7 +88,7 @@ impl Server {
                 .timer(TokioTimer::new())
                 .header_read_timeout(self.node.config.hello_timeout)
                 .max_buf_size(HEAD_BYTES_MAX)
-                .serve_connection(TokioIo::new(socket), service)
+                .serve_connection(Begun::new(begun, socket), service)
                 .with_upgrades();
             let (mut connection, mut draining) = (pin!(connection), self.draining.subscribe());
             let ended = tokio::select! {
@@ -100,10 +106,10 @@ impl Server {
         });
     }
 
-    async fn answer(&self, request: Request<Incoming>, address: IpAddr, load: &Load) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, address: IpAddr, load: &LoadCell) -> Response<Body> {
         let path = request.uri().path();
         match path {
-            "/ws" => self.upgrade(request, load),
+            upgrade::PATH => self.upgrade(request, load),
             "/demo/users.json" => demo::users(&self.node.config, &request, address),
             _ if path.starts_with("/api/") || path == "/healthz" || path == "/readyz" => {
                 self.node.api.call(request).await
@@ -113,7 +119,7 @@ impl Server {
     }
 
     /// Turns the connection into a WebSocket (RFC 6455, 4.2) and hands its bare socket to the shard.
-    fn upgrade(&self, mut request: Request<Incoming>, load: &Load) -> Response<Body> {
+    fn upgrade(&self, mut request: Request<Incoming>, load: &LoadCell) -> Response<Body> {
         if self.node.is_draining() {
             let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "this server is going away");
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -125,9 +131,11 @@ impl Server {
         };
         let (upgrade, shard, limit) =
             (hyper::upgrade::on(&mut request), self.shard.clone(), self.node.config.hello_timeout);
-        let load = load.share();
+        let load = load.clone();
         tokio::task::spawn_local(async move {
-            if let Ok(Ok(upgraded)) = timeout(limit, upgrade).await {
+            if let Ok(Ok(upgraded)) = timeout(limit, upgrade).await
+                && let Some(load) = load.take()
+            {
                 hand_over(upgraded, codec, &shard, load);
             }
         });
@@ -137,9 +145,11 @@ impl Server {
 
 /// hyper's task ends with this: the socket keeps nothing of it.
 fn hand_over(upgraded: Upgraded, codec: Codec, shard: &ShardHandle, load: Load) {
-    let Ok(parts) = upgraded.downcast::<TokioIo<tokio::net::TcpStream>>() else { return };
-    match parts.io.into_inner().into_std() {
-        Ok(socket) => shard.tell(ShardInput::Upgraded { socket, codec, leftover: parts.read_buf, load }),
+    let Ok(parts) = upgraded.downcast::<Begun>() else { return };
+    let (begun, socket) = parts.io.into_parts();
+    let leftover = if begun.is_empty() { parts.read_buf } else { [parts.read_buf, begun].concat().into() };
+    match socket.into_std() {
+        Ok(socket) => shard.tell(ShardInput::Upgraded { socket, codec, leftover, load }),
         Err(error) => tracing::warn!(%error, "socket not handed over"),
     }
 }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use hyper::header::{HOST, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
+use hyper::header::{
+    CONTENT_LENGTH, HOST, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING,
+};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use squall_protocol::Codec;
 use tokio_tungstenite::tungstenite::Error;
@@ -17,6 +19,77 @@ pub(crate) enum UpgradeError {
     UnknownSubprotocol,
     /// It is no handshake.
     Handshake(Error),
+}
+
+/// What the bytes that a connection begins with are.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Head {
+    /// The beginning of a request.
+    Partial,
+    /// A request that becomes a WebSocket, with the answer to it.
+    Upgrade {
+        codec: Codec,
+        answer: Vec<u8>,
+        /// How long the request is; what follows belongs to the WebSocket.
+        bytes: usize,
+    },
+    /// Something else, a handshake that is refused among it: to be served as HTTP.
+    Other,
+}
+
+/// Where a WebSocket is.
+pub(crate) const PATH: &str = "/ws";
+
+/// The longest head of a request; a longer one is refused with 431.
+pub(crate) const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Headers of a request that is looked at here; one with more is served as HTTP.
+const HEADERS_MAX: usize = 64;
+
+/// Looks whether a connection begins with a handshake that is accepted. This is [`accept`] for the usual case,
+/// in which a connection's only request is its upgrade: it then takes no task and no buffers.
+pub(crate) fn read(bytes: &[u8], allow_origin: &[String]) -> Head {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut head = httparse::Request::new(&mut headers);
+    let length = match head.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Head::Partial,
+        Err(_) => return Head::Other,
+    };
+    let is_plain = head.method == Some("GET") && head.version == Some(1) && head.path.is_some_and(is_for_us);
+    let Some(request) = is_plain.then(|| request(head.headers)).flatten() else { return Head::Other };
+    let is_long = length > HEAD_BYTES_MAX;
+    let has_body =
+        [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| request.headers().contains_key(name));
+    match accept(&request, allow_origin) {
+        Ok((codec, response)) if !is_long && !has_body => {
+            Head::Upgrade { codec, answer: text(&response), bytes: length }
+        }
+        Ok(_) | Err(_) => Head::Other,
+    }
+}
+
+fn is_for_us(target: &str) -> bool {
+    target.strip_prefix(PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('?'))
+}
+
+fn request(headers: &[httparse::Header<'_>]) -> Option<Request<()>> {
+    let mut request = Request::new(());
+    for header in headers {
+        let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
+        request.headers_mut().append(name, HeaderValue::from_bytes(header.value).ok()?);
+    }
+    Some(request)
+}
+
+/// A response as it is on the wire.
+fn text(response: &Response<()>) -> Vec<u8> {
+    let mut text = b"HTTP/1.1 101 Switching Protocols\r\n".to_vec();
+    for (name, value) in response.headers() {
+        text.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    text.extend(b"\r\n");
+    text
 }
 
 /// The codec to speak, and the answer that turns a connection into a WebSocket. A page may ask from this server's own address or from
@@ -171,5 +244,37 @@ mod tests {
         let mut post = request(&[]);
         *post.method_mut() = hyper::Method::POST;
         assert!(matches!(accept(&post, &[]), Err(UpgradeError::Handshake(_))));
+    }
+
+    const ASKED: &str = "GET /ws HTTP/1.1\r\nHost: chat.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Protocol: squall.v1.json\r\n\r\n";
+
+    #[test]
+    fn a_plain_handshake_is_answered_at_once_and_a_begun_one_waited_for() {
+        let bytes = [ASKED.as_bytes(), b"frames"].concat();
+        let Head::Upgrade { codec, bytes: length, .. } = read(&bytes, &[]) else { panic!() };
+        assert_eq!((codec, length), (Codec::Json, ASKED.len()));
+        assert!((0..length).all(|cut| read(&bytes[..cut], &[]) == Head::Partial));
+        assert!(matches!(read(ASKED.replace("/ws", "/ws?x=1").as_bytes(), &[]), Head::Upgrade { .. }));
+    }
+
+    #[test]
+    fn whatever_else_a_connection_begins_with_is_left_to_http() {
+        for (what, text) in [
+            ("no HTTP", "\u{1}\u{2}\r\n\r\n".to_owned()),
+            ("another path", ASKED.replace("/ws", "/wsx")),
+            ("the page", ASKED.replace("/ws", "/")),
+            ("another method", ASKED.replace("GET", "POST")),
+            ("an old version", ASKED.replace("1.1", "1.0")),
+            ("no key", ASKED.replace("Sec-WebSocket-Key", "X-Key")),
+            ("an unknown subprotocol", ASKED.replace("squall.v1.json", "chat")),
+            ("a body", ASKED.replace("Host", "Content-Length: 3\r\nHost")),
+            ("many headers", ASKED.replace("Host", &("A: b\r\n".repeat(HEADERS_MAX) + "Host"))),
+            ("a long head", ASKED.replace("Host", &format!("A: {}\r\nHost", "b".repeat(HEAD_BYTES_MAX)))),
+            ("a foreign page", ASKED.replace("Host:", "Origin: https://evil.example\r\nHost:")),
+        ] {
+            assert_eq!(read(text.as_bytes(), &[]), Head::Other, "{what}");
+        }
     }
 }

@@ -22,6 +22,34 @@ fn messages_are_read_alike_however_their_bytes_come_in() {
     seeds::replay("inbound", pieces::check);
 }
 
+/// A good handshake with a few bytes changed, left out or doubled.
+#[test]
+fn any_damaged_handshake_is_decided_as_http_decides_it() {
+    let good =
+        b"GET /ws HTTP/1.1\r\nHost: a.example\r\nOrigin: https://app.example\r\nConnection: Upgrade\r\n\
+        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Protocol: chat, squall.v1.json\r\nContent-Length: 0\r\n\r\nframes";
+    let mut random = fastrand::Rng::with_seed(11);
+    for round in 0..3_000 {
+        let mut head = good.to_vec();
+        if round % 2 == 0 {
+            let length = b"Content-Length: 0\r\n";
+            let at = head.windows(length.len()).position(|some| some == length).unwrap();
+            head.drain(at..at + length.len());
+        }
+        for _ in 0..random.usize(0..3) {
+            let at = random.usize(..head.len());
+            match random.u8(..3) {
+                0 => head[at] = *random.choice(b"\r\n :,a\x00\xFF/?0").unwrap(),
+                1 => drop(head.remove(at)),
+                _ => head.insert(at, head[at]),
+            }
+        }
+        head.truncate(random.usize(head.len() / 2..=head.len() * 2));
+        handshake::check(&[&[random.u8(..64)], &head[..]].concat());
+    }
+}
+
 /// Frames put together by chance, good ones and bad ones, cut anywhere.
 #[test]
 fn any_run_of_frames_is_read_alike_however_it_is_cut() {

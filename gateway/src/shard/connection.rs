@@ -1,4 +1,4 @@
-//! One accepted socket, after its upgrade.
+//! One accepted socket, from its first byte on.
 
 use std::io::{self, Read, Write};
 
@@ -27,11 +27,13 @@ pub(crate) struct Connection {
     /// It has a place among those to be read, or caught up: one is enough, however often it is told ready.
     pub(crate) queued_to_read: bool,
     pub(crate) queued_to_catch_up: bool,
-    _load: Load,
+    pub(crate) load: Load,
 }
 
 /// How far a peer got.
 pub(crate) enum Peer {
+    /// It owes a request: so far it is no WebSocket.
+    Asking,
     /// It owes a hello.
     Greeting,
     /// The writer is asked whose token it was.
@@ -95,18 +97,18 @@ pub(crate) enum ReadBytes {
 const OUTBOX_BYTES_MAX: usize = 256 * 1024;
 
 impl Connection {
-    pub(crate) fn new(socket: TcpStream, codec: Codec, generation: u32, load: Load) -> Self {
+    pub(crate) fn new(socket: TcpStream, generation: u32, load: Load) -> Self {
         Self {
             socket,
             generation,
-            codec,
+            codec: Codec::default(),
             inbound: Inbound::default(),
             outbox: Vec::new(),
-            peer: Peer::Greeting,
+            peer: Peer::Asking,
             readable: true,
             queued_to_read: false,
             queued_to_catch_up: false,
-            _load: load,
+            load,
         }
     }
 
@@ -119,7 +121,7 @@ impl Connection {
     pub(crate) fn open(&mut self) -> Option<&mut Open> {
         match &mut self.peer {
             Peer::Open(open) => Some(open),
-            Peer::Greeting | Peer::Identifying(_) | Peer::Joining(_) | Peer::Closing => None,
+            Peer::Asking | Peer::Greeting | Peer::Identifying(_) | Peer::Joining(_) | Peer::Closing => None,
         }
     }
 
@@ -127,7 +129,7 @@ impl Connection {
     pub(crate) fn session(&self) -> Option<&Session> {
         match &self.peer {
             Peer::Open(open) => Some(&open.session),
-            Peer::Greeting | Peer::Identifying(_) | Peer::Joining(_) | Peer::Closing => None,
+            Peer::Asking | Peer::Greeting | Peer::Identifying(_) | Peer::Joining(_) | Peer::Closing => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What reaches a shard from other threads, and from its own errands.
 
-use std::net::{IpAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,9 +20,9 @@ use crate::keeper::RealmView;
 
 /// One thing for a shard to do.
 pub(crate) enum ShardInput {
-    /// A socket to serve HTTP on.
-    Accepted { socket: TcpStream, address: IpAddr, load: Load },
-    /// A socket after its upgrade, and the bytes that came behind the request.
+    /// A socket that begins with a request.
+    Accepted { socket: mio::net::TcpStream, load: Load },
+    /// A socket after an upgrade that was not its first request, and the bytes that came behind the request.
     Upgraded { socket: TcpStream, codec: Codec, leftover: Bytes, load: Load },
     /// Whose token it was.
     Identified { key: SessionKey, answer: Result<Option<Identity>, LinkError> },
@@ -69,7 +69,7 @@ pub(crate) struct ShardInbox {
 /// A socket counted in its shard's load until it is dropped, with its place in the node.
 pub(crate) struct Load {
     sockets: Arc<AtomicUsize>,
-    place: Option<Arc<Place>>,
+    place: Option<Place>,
 }
 
 /// Hints that may wait for a shard; more are dropped. Each is superseded by a later one, or is for the moment.
@@ -105,7 +105,7 @@ impl ShardHandle {
 
     /// Counts one more socket, which keeps its place in the node.
     pub(crate) fn load_with(&self, place: Place) -> Load {
-        Load::count(&self.sockets, Some(Arc::new(place)))
+        Load::count(&self.sockets, Some(place))
     }
 
     /// Counts one more socket without a place.
@@ -116,12 +116,12 @@ impl ShardHandle {
 }
 
 impl Load {
-    /// Counts the socket once more, in the same place: for whoever holds it next.
-    pub(crate) fn share(&self) -> Self {
-        Self::count(&self.sockets, self.place.clone())
+    /// Whose socket it is.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.place.as_ref().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), Place::address)
     }
 
-    fn count(sockets: &Arc<AtomicUsize>, place: Option<Arc<Place>>) -> Self {
+    fn count(sockets: &Arc<AtomicUsize>, place: Option<Place>) -> Self {
         sockets.fetch_add(1, Ordering::Relaxed);
         Self { sockets: Arc::clone(sockets), place }
     }

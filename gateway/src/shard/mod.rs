@@ -4,8 +4,8 @@
 //! off what they left to do, a millisecond at a time. Nothing in it waits for a socket, a node or a
 //! database: what must be asked for is an errand whose answer comes back through the inbox.
 //!
-//! The walk of a message: `sockets` (bytes) → `peers` (who is it, what does it want) → `writes` (to the
-//! writer). The walk of an event: `realms` (a realm advanced) → `delivery` (who gets it; bytes to sockets).
+//! The walk of a message: `sockets` (bytes) → `request` (the upgrade) or `peers` (who is it, what does it
+//! want) → `writes` (to the writer). The walk of an event: `realms` (a realm advanced) → `delivery` (who gets it; bytes to sockets).
 
 mod connection;
 mod delivery;
@@ -14,6 +14,7 @@ mod input;
 mod peers;
 mod readiness;
 mod realms;
+mod request;
 mod revocation;
 mod sockets;
 #[cfg(test)]
@@ -66,6 +67,7 @@ pub(crate) struct Shard {
     catching_up: VecDeque<SessionKey>,
     /// Connections that may have more to read.
     readable: VecDeque<SessionKey>,
+    requests: Timeouts<SessionKey>,
     hellos: Timeouts<SessionKey>,
     welcomes: Timeouts<SessionKey>,
     pings: Timeouts<SessionKey>,
@@ -155,6 +157,7 @@ impl Shard {
             passes: VecDeque::new(),
             catching_up: VecDeque::new(),
             readable: VecDeque::new(),
+            requests: Timeouts::new(millis(config.hello_timeout)),
             hellos: Timeouts::new(millis(config.hello_timeout)),
             // A client that hears nothing for longer has given up.
             welcomes: Timeouts::new(millis(config.heartbeat + config.heartbeat_timeout)),
@@ -171,9 +174,7 @@ impl Shard {
 
     fn handle_input(&mut self, input: ShardInput) {
         match input {
-            ShardInput::Accepted { socket, address, load } => {
-                self.http.clone().serve(socket, address, load);
-            }
+            ShardInput::Accepted { socket, load } => self.handle_accepted(socket, load),
             ShardInput::Upgraded { socket, codec, leftover, load } => {
                 self.handle_upgraded(socket, codec, &leftover, load);
             }
@@ -219,6 +220,11 @@ impl Shard {
 
     fn handle_tick(&mut self) {
         let now_ms = self.node.clock.now_ms();
+        while let Some((key, _)) = self.requests.pop(now_ms) {
+            if self.connection(key).is_some_and(|connection| matches!(connection.peer, Peer::Asking)) {
+                self.remove(key);
+            }
+        }
         while let Some((key, _)) = self.hellos.pop(now_ms) {
             if self.connection(key).is_some_and(|connection| matches!(connection.peer, Peer::Greeting)) {
                 self.close(key, CloseCode::HelloTimeout);
@@ -271,6 +277,13 @@ impl Shard {
     /// Tells each client when to go, one after the other over the time given.
     fn drain(&mut self, over: Duration) {
         self.http.drain();
+        for key in self.keys() {
+            // Whoever has not asked yet has its answer by HTTP.
+            let begun = self.connection(key).filter(|connection| matches!(connection.peer, Peer::Asking));
+            if let Some(begun) = begun.map(|connection| connection.inbound.take_held()) {
+                self.serve_http(key, begun.into());
+            }
+        }
         let keys = self.keys();
         let over_ms = millis(over);
         // The shards' clients take turns, so that no two of the node have the same delay.
@@ -325,8 +338,11 @@ impl Shard {
         let now_ms = self.node.clock.now_ms();
         self.leave(key);
         let Some(connection) = self.connection(key) else { return };
-        if matches!(connection.peer, Peer::Closing) {
-            return;
+        match connection.peer {
+            Peer::Closing => return,
+            // It is no WebSocket: nothing can be said.
+            Peer::Asking => return self.remove(key),
+            Peer::Greeting | Peer::Identifying(_) | Peer::Joining(_) | Peer::Open(_) => {}
         }
         tracing::debug!(code = code.number(), reason = code.reason(), "closing a connection");
         connection.peer = Peer::Closing;

@@ -39,7 +39,7 @@ impl Shard {
                 let effect = open.session.handle_message(message, &view.load().state, now_ms);
                 self.perform(key, effect);
             }
-            Peer::Identifying(_) | Peer::Joining(_) | Peer::Closing => {}
+            Peer::Asking | Peer::Identifying(_) | Peer::Joining(_) | Peer::Closing => {}
         }
     }
 
@@ -260,7 +260,7 @@ impl Shard {
                 self.report_presence(realm, user, report);
                 (realm, user)
             }
-            Peer::Greeting | Peer::Identifying(_) | Peer::Closing => return,
+            Peer::Asking | Peer::Greeting | Peer::Identifying(_) | Peer::Closing => return,
         };
         self.leave_realm(key, realm, user);
     }

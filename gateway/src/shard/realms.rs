@@ -183,7 +183,7 @@ impl Shard {
     fn joining(&mut self, key: SessionKey) -> Option<&mut Joining> {
         match &mut self.connection(key)?.peer {
             Peer::Joining(joining) => Some(joining),
-            Peer::Greeting | Peer::Identifying(_) | Peer::Open(_) | Peer::Closing => None,
+            Peer::Asking | Peer::Greeting | Peer::Identifying(_) | Peer::Open(_) | Peer::Closing => None,
         }
     }
 

@@ -16,22 +16,34 @@ use super::{READ_BUFFER_BYTES, Shard};
 const READS_PER_TURN: usize = 4;
 
 impl Shard {
+    /// Takes in a socket that begins with a request.
+    pub(super) fn handle_accepted(&mut self, socket: mio::net::TcpStream, load: Load) {
+        let now_ms = self.node.clock.now_ms();
+        if let Some(key) = self.take_in(socket, load) {
+            self.requests.set(key, now_ms);
+            self.queue_to_read(key);
+        }
+    }
+
     /// Takes in a socket after its upgrade, and the bytes that came behind the request.
     pub(super) fn handle_upgraded(&mut self, socket: TcpStream, codec: Codec, leftover: &Bytes, load: Load) {
-        let now_ms = self.node.clock.now_ms();
-        let mut socket = mio::net::TcpStream::from_std(socket);
+        if let Some(key) = self.take_in(mio::net::TcpStream::from_std(socket), load) {
+            self.begin_greeting(key, codec);
+            self.process(key, leftover);
+            self.queue_to_read(key);
+        }
+    }
+
+    fn take_in(&mut self, mut socket: mio::net::TcpStream, load: Load) -> Option<SessionKey> {
         let slot = self.connections.vacant_key();
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.readiness.registry().register(&mut socket, Token(slot), interest) {
             tracing::warn!(%error, "socket not taken in");
-            return;
+            return None;
         }
         self.generation = self.generation.wrapping_add(1);
-        let key = SessionKey { slot: slot as u32, generation: self.generation };
-        self.connections.insert(Connection::new(socket, codec, self.generation, load));
-        self.hellos.set(key, now_ms);
-        self.process(key, leftover);
-        self.queue_to_read(key);
+        self.connections.insert(Connection::new(socket, self.generation, load));
+        Some(SessionKey { slot: slot as u32, generation: self.generation })
     }
 
     /// Gives a connection its turn at being read.
@@ -98,7 +110,7 @@ impl Shard {
         }
     }
 
-    /// Takes the messages out of `bytes`. What comes while the shard waits for an answer about this peer is
+    /// Takes the messages out of `bytes`, or the request before them. What comes while the shard waits for an answer about this peer is
     /// held back.
     pub(super) fn process(&mut self, key: SessionKey, mut bytes: &[u8]) {
         let mut replies = Vec::new();
@@ -108,8 +120,10 @@ impl Shard {
                 connection.inbound.hold(bytes);
                 break;
             }
-            if matches!(connection.peer, Peer::Closing) {
-                return;
+            match connection.peer {
+                Peer::Asking => return self.handle_request(key, bytes),
+                Peer::Closing => return,
+                Peer::Greeting | Peer::Identifying(_) | Peer::Joining(_) | Peer::Open(_) => {}
             }
             match connection.inbound.read(connection.codec, &mut bytes, &mut replies) {
                 Incoming::Message(message) => self.handle_bytes(key, &message),

@@ -414,8 +414,8 @@ async fn an_idle_http_connection_does_not_hold_up_a_drain() {
     LocalSet::new()
         .run_until(async move {
             let shard = tokio::task::spawn_local(Shard::run(0, node, handle.clone(), inbox));
-            let address = [127, 0, 0, 1].into();
-            handle.tell(ShardInput::Accepted { socket, address, load: handle.load() });
+            let socket = mio::net::TcpStream::from_std(socket);
+            handle.tell(ShardInput::Accepted { socket, load: handle.load() });
             let drain = handle.clone();
             let ended = tokio::task::spawn_blocking(move || {
                 browser.0.write_all(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
@@ -429,6 +429,80 @@ async fn an_idle_http_connection_does_not_hold_up_a_drain() {
             while handle.sockets() > 0 {
                 yield_now().await;
             }
+            handle.tell(ShardInput::Stop);
+            shard.await.unwrap().unwrap();
+        })
+        .await;
+}
+
+/// A request for an upgrade, and a ping frame behind it.
+const UPGRADE_AND_PING: &[u8] =
+    b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Sec-WebSocket-Protocol: squall.v1.bincode\r\n\r\n\x89\x81\0\0\0\0!";
+
+#[tokio::test]
+async fn an_upgrade_may_come_in_pieces_and_with_frames_behind_it() {
+    for size in [1, 7, 100, UPGRADE_AND_PING.len()] {
+        let mut bench = Bench::new(&[]);
+        let (socket, mut peer) = pair(&bench.listener);
+        let load = bench.shard.handle.load();
+        bench.shard.handle_accepted(mio::net::TcpStream::from_std(socket), load);
+        let key = *bench.shard.keys().last().unwrap();
+        UPGRADE_AND_PING.chunks(size).for_each(|piece| bench.shard.process(key, piece));
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\x8a\x01!") {
+            let mut byte = [0];
+            peer.0.read_exact(&mut byte).unwrap();
+            answer.extend(byte);
+        }
+        let head = String::from_utf8_lossy(&answer).to_lowercase();
+        assert!(head.starts_with("http/1.1 101 switching protocols\r\n"), "{head}");
+        assert!(head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"), "{head}");
+        assert!(head.contains("sec-websocket-protocol: squall.v1.bincode\r\n"), "{head}");
+        let connection = bench.shard.connection(key).unwrap();
+        assert!(matches!(connection.peer, Peer::Greeting) && connection.codec == Codec::Bincode);
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_never_asks_is_let_go_in_time() {
+    let mut bench = Bench::new(&["--hello-timeout", "0s"]);
+    let (socket, mut peer) = pair(&bench.listener);
+    let load = bench.shard.handle.load();
+    bench.shard.handle_accepted(mio::net::TcpStream::from_std(socket), load);
+    bench.shard.handle_tick();
+    assert_eq!(peer.0.read(&mut [0]).unwrap(), 0);
+    assert_eq!(bench.shard.handle.sockets(), 0);
+}
+
+#[tokio::test]
+async fn whoever_asks_during_a_drain_is_told_so_by_http() {
+    let (node, _told) = node(&[]);
+    node.draining.store(true, Ordering::Relaxed);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (socket, mut peer) = pair(&listener);
+    let (half, mut other) = pair(&listener);
+    let (handle, inbox) = shard_channel();
+    LocalSet::new()
+        .run_until(async move {
+            let shard = tokio::task::spawn_local(Shard::run(0, node, handle.clone(), inbox));
+            // One that had begun to ask, and one that begins now.
+            let half = mio::net::TcpStream::from_std(half);
+            other.0.write_all(&UPGRADE_AND_PING[..50]).unwrap();
+            handle.tell(ShardInput::Accepted { socket: half, load: handle.load() });
+            yield_now().await;
+            handle.tell(ShardInput::Drain(Duration::from_secs(3_600)));
+            let socket = mio::net::TcpStream::from_std(socket);
+            handle.tell(ShardInput::Accepted { socket, load: handle.load() });
+            let refused = tokio::task::spawn_blocking(move || {
+                peer.0.write_all(UPGRADE_AND_PING).unwrap();
+                let mut answer = [0; 12];
+                peer.0.read_exact(&mut answer).unwrap();
+                assert_eq!(&answer, b"HTTP/1.1 503");
+                other.0.read_to_end(&mut Vec::new()).unwrap();
+            });
+            refused.await.unwrap();
             handle.tell(ShardInput::Stop);
             shard.await.unwrap().unwrap();
         })

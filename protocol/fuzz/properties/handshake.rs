@@ -17,21 +17,34 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use squall_protocol::Codec;
 
-use super::upgrade;
+use super::upgrade::{self, HEAD_BYTES_MAX, Head};
 
 /// The first byte is the size of the pieces in which the socket brings the rest. It comes to an end; whatever
-/// was accepted had a right to it; and what we answer does not depend on the pieces. (What hyper itself answers
+/// was accepted had a right to it, with or without the short cut; and what we answer does not depend on the pieces. (What hyper itself answers
 /// to what is no HTTP/1 may: it tells HTTP/2 apart only if it comes in one piece.)
 pub(crate) fn check(bytes: &[u8]) {
     let Some((&size, stream)) = bytes.split_first() else { return };
     let whole = serve(stream, stream.len().max(1));
     assert_eq!(serve(stream, usize::from(size) + 1), whole, "in pieces");
+    check_short_cut(stream, &whole, usize::from(size) + 1);
 }
 
 const ALLOWED: &str = "https://app.example";
 
-/// As the gateway has it.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// What the shard says yes to without HTTP, HTTP would have said yes to; and it says so only to a whole head.
+fn check_short_cut(stream: &[u8], answers: &[StatusCode], step: usize) {
+    let read = |bytes| upgrade::read(bytes, &[ALLOWED.to_owned()]);
+    match read(stream) {
+        Head::Upgrade { answer, bytes, .. } => {
+            assert_eq!(answers, [StatusCode::SWITCHING_PROTOCOLS], "as HTTP answers it");
+            assert!(answer.starts_with(b"HTTP/1.1 101 ") && answer.ends_with(b"\r\n\r\n"));
+            assert!(bytes <= HEAD_BYTES_MAX && stream[..bytes].ends_with(b"\n"));
+            (0..bytes).step_by(step).for_each(|cut| assert_eq!(read(&stream[..cut]), Head::Partial));
+        }
+        Head::Partial => assert!(answers.is_empty(), "HTTP waits for the rest as well"),
+        Head::Other => {}
+    }
+}
 
 /// What is answered to the requests in `stream`.
 fn serve(stream: &[u8], size: usize) -> Vec<StatusCode> {
