@@ -282,9 +282,9 @@ impl Api for DirectApi {
 struct DirectLink(Writer);
 
 impl WriterLink for DirectLink {
-    fn identify(&self, token: String) -> BoxFuture<'static, Result<Option<Identity>, LinkError>> {
+    fn identify(&self, tokens: Vec<String>) -> BoxFuture<'static, Result<Vec<Option<Identity>>, LinkError>> {
         let writer = self.0.clone();
-        Box::pin(async move { writer.identify(&token).await })
+        Box::pin(async move { writer.identify_all(tokens).await })
     }
 
     fn write(&self, batch: Vec<WriteRequest>) -> BoxFuture<'static, Vec<WriteOutcome>> {

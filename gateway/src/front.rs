@@ -15,7 +15,7 @@ use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use crate::admission::{Admission, DESCRIPTORS_KEPT, Full, Place};
-use crate::shard::{ShardHandle, ShardInput};
+use crate::shard::{Load, ShardHandle, ShardInput};
 
 /// Connections that may wait to be accepted (bounded by `net.core.somaxconn`).
 const BACKLOG: i32 = 4_096;
@@ -38,7 +38,7 @@ const REFUSALS_MAX: usize = 64;
 
 const _: () = assert!(REFUSALS_MAX + RESERVE < DESCRIPTORS_KEPT);
 
-/// Sockets accepted in a row, before the other tasks of the thread have their turn.
+/// Sockets accepted in a row, before the shards are told and the thread's other tasks have their turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
 /// Where clients connect. tokio's own listener would register each socket with the front's runtime, only for
@@ -66,13 +66,22 @@ impl Listener {
         self.0.get_ref().local_addr()
     }
 
-    /// The next socket, which does not block.
-    async fn accept(&self) -> io::Result<(mio::net::TcpStream, SocketAddr)> {
-        loop {
-            if let Ok(accepted) = self.0.readable().await?.try_io(|listener| listener.get_ref().accept()) {
-                return accepted;
+    /// Waits for sockets, and takes those that are there into `row`; they do not block. An error may come after
+    /// some of them.
+    async fn accept(&self, row: &mut Vec<(mio::net::TcpStream, SocketAddr)>) -> io::Result<()> {
+        while row.is_empty() {
+            let mut ready = self.0.readable().await?;
+            while row.len() < ACCEPTS_PER_TURN {
+                match ready.try_io(|listener| listener.get_ref().accept()) {
+                    Ok(Ok(accepted)) => row.push(accepted),
+                    // That one is gone; the next is not worse for it.
+                    Ok(Err(error)) if is_of_the_peer(&error) => {}
+                    Ok(Err(error)) => return Err(error),
+                    Err(_would_block) => break,
+                }
             }
         }
+        Ok(())
     }
 }
 
@@ -81,35 +90,37 @@ pub(crate) async fn accept(listener: &Listener, shards: &[ShardHandle], admissio
     let refusals = Refusals(Arc::new(Semaphore::new(REFUSALS_MAX)));
     // Given up one by one when there are no more descriptors, so that whoever waits at the door can be told.
     let mut reserve = Vec::with_capacity(RESERVE);
-    let mut accepted = 0_usize;
+    let mut row = Vec::with_capacity(ACCEPTS_PER_TURN);
     loop {
-        accepted += 1;
-        if accepted.is_multiple_of(ACCEPTS_PER_TURN) {
-            yield_now().await;
-        }
         while reserve.len() < RESERVE
             && let Ok(held) = File::open("/dev/null")
         {
             reserve.push(held);
         }
-        match listener.accept().await {
-            Ok((socket, peer)) => match admission.admit(peer.ip()) {
-                Ok(place) => hand_over(socket, place, shards),
+        let accepted = listener.accept(&mut row).await;
+        let mut taken: Vec<Vec<_>> = shards.iter().map(|_| Vec::new()).collect();
+        for (socket, peer) in row.drain(..) {
+            match admission.admit(peer.ip()) {
+                Ok(place) => assign(socket, place, shards, &mut taken),
                 Err(full) => refusals.refuse(socket, full, REFUSAL_TIME_MAX),
-            },
-            // That one is gone; the next is not worse for it.
-            Err(error) if is_of_the_peer(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, "no connection accepted");
-                if reserve.pop().is_some()
-                    && let Ok(Ok((socket, _))) = timeout(ACCEPT_PAUSE, listener.accept()).await
-                {
-                    refusals.refuse(socket, Full::Node, REFUSAL_TIME_MAX_SCARCE);
-                } else {
-                    sleep(ACCEPT_PAUSE).await;
-                }
             }
         }
+        // A shard is woken once for all of a row.
+        for (shard, sockets) in shards.iter().zip(taken).filter(|(_, sockets)| !sockets.is_empty()) {
+            shard.tell(ShardInput::Accepted(sockets));
+        }
+        if let Err(error) = accepted {
+            tracing::warn!(%error, "no connection accepted");
+            if reserve.pop().is_some() {
+                let _ = timeout(ACCEPT_PAUSE, listener.accept(&mut row)).await;
+            }
+            if row.is_empty() {
+                sleep(ACCEPT_PAUSE).await;
+            }
+            let sockets = row.drain(..).map(|(socket, _)| socket);
+            sockets.for_each(|socket| refusals.refuse(socket, Full::Node, REFUSAL_TIME_MAX_SCARCE));
+        }
+        yield_now().await;
     }
 }
 
@@ -156,14 +167,21 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-fn hand_over(socket: mio::net::TcpStream, place: Place, shards: &[ShardHandle]) {
+/// Gives a socket to the shard that holds the fewest.
+fn assign(
+    socket: mio::net::TcpStream,
+    place: Place,
+    shards: &[ShardHandle],
+    taken: &mut [Vec<(mio::net::TcpStream, Load)>],
+) {
     if !OPTIONS_ARE_INHERITED {
         let _ = set_options(&SockRef::from(&socket));
     }
-    let Some(shard) = shards.iter().min_by_key(|shard| shard.sockets()) else { return };
-    // Counted here, so that a burst is spread before the shards have looked at any of it.
-    let load = shard.load_with(place);
-    shard.tell(ShardInput::Accepted { socket, load });
+    let fewest = shards.iter().zip(taken).min_by_key(|(shard, _)| shard.sockets());
+    if let Some((shard, taken)) = fewest {
+        // Counted here, so that a row is spread before the shards have looked at any of it.
+        taken.push((socket, shard.load_with(place)));
+    }
 }
 
 /// Linux gives an accepted socket what its listener has.
@@ -183,7 +201,9 @@ mod tests {
     async fn an_accepted_socket_has_the_options_and_does_not_block() {
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let _peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut row = Vec::new();
+        listener.accept(&mut row).await.unwrap();
+        let (mut socket, _) = row.pop().unwrap();
         let options = SockRef::from(&socket);
         assert!(options.tcp_nodelay().unwrap());
         assert_eq!(options.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED_MAX));

@@ -92,6 +92,8 @@ impl Server {
                 .with_upgrades();
             let (mut connection, mut draining) = (pin!(connection), self.draining.subscribe());
             let ended = tokio::select! {
+                // What has come already is answered, whatever else is going on.
+                biased;
                 ended = connection.as_mut() => ended,
                 _ = draining.wait_for(|draining| *draining) => {
                     connection.as_mut().graceful_shutdown();

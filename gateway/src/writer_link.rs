@@ -8,8 +8,8 @@ use squall_protocol::{Position, RealmId, Sequence};
 
 /// What a gateway asks of a writer. Every call may be slow; none is made on a shard's data path.
 pub(crate) trait WriterLink: Send + Sync + 'static {
-    /// Whose token it is; none if it is nobody's.
-    fn identify(&self, token: String) -> BoxFuture<'static, Result<Option<Identity>, LinkError>>;
+    /// Whose tokens these are, in their order; none for one that is nobody's.
+    fn identify(&self, tokens: Vec<String>) -> BoxFuture<'static, Result<Vec<Option<Identity>>, LinkError>>;
 
     /// Does the writes, one outcome each, in the same order.
     fn write(&self, batch: Vec<WriteRequest>) -> BoxFuture<'static, Vec<WriteOutcome>>;

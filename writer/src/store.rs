@@ -41,6 +41,17 @@ pub(crate) trait Store: Commit {
     /// The active user who has this key.
     fn account(&self, key: KeyHash) -> BoxFuture<'_, Result<Option<Account>, StoreError>>;
 
+    /// The active users who have these keys, in their order, each as [`Store::account`] says.
+    fn accounts(&self, keys: Vec<KeyHash>) -> BoxFuture<'_, Result<Vec<Option<Account>>, StoreError>> {
+        Box::pin(async move {
+            let mut accounts = Vec::with_capacity(keys.len());
+            for key in keys {
+                accounts.push(self.account(key).await?);
+            }
+            Ok(accounts)
+        })
+    }
+
     /// A page of at most `rows_max` rows of realm state.
     fn realm_page(
         &self,

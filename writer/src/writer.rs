@@ -22,7 +22,7 @@ use crate::lane::Lane;
 use crate::limits::{PRUNE_EVENTS_MAX, PRUNE_INTERVAL, RETRY_AFTER, STREAMS_ENTERED_MAX, USERS_CREATED_MAX};
 use crate::rate_limit::RateLimit;
 use crate::secret::{ApiKey, KeyHash, random_epoch};
-use crate::store::{Commit, SqliteStore, Store, StoreError};
+use crate::store::{Account, Commit, SqliteStore, Store, StoreError};
 use crate::text;
 
 /// A cheap handle; the writer ends with [`Writer::close`], or abruptly but safely with the last handle.
@@ -95,12 +95,14 @@ impl Writer {
 
     /// Whose key this is; `None` if nobody's, or a deactivated user's.
     pub async fn identify(&self, token: &str) -> Result<Option<Identity>, LinkError> {
-        let account = self.store().account(KeyHash::of(token)).await?;
-        Ok(account.map(|account| Identity {
-            realm_id: account.realm.realm_id,
-            user_id: account.user.user_id,
-            as_of: account.as_of,
-        }))
+        Ok(self.store().account(KeyHash::of(token)).await?.map(identity))
+    }
+
+    /// The same for many at once, one answer each, in their order.
+    pub async fn identify_all(&self, tokens: Vec<String>) -> Result<Vec<Option<Identity>>, LinkError> {
+        let keys = tokens.iter().map(|token| KeyHash::of(token)).collect();
+        let accounts = self.store().accounts(keys).await?;
+        Ok(accounts.into_iter().map(|account| account.map(identity)).collect())
     }
 
     /// Does what sessions want; one outcome for each request, in their order. A session's requests are done
@@ -340,6 +342,10 @@ impl From<StoreError> for LinkError {
             StoreError::UnknownRealm(realm_id) => Self::UnknownRealm(realm_id),
         }
     }
+}
+
+fn identity(account: Account) -> Identity {
+    Identity { realm_id: account.realm.realm_id, user_id: account.user.user_id, as_of: account.as_of }
 }
 
 /// Cuts a creation into changes, none with too many users or streams.

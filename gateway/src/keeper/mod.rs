@@ -125,7 +125,7 @@ impl Keepers {
     }
 
     /// Runs until the shards are gone.
-    pub(crate) async fn run(mut self, mut inbox: UnboundedReceiver<KeeperInput>) {
+    pub(crate) async fn run(mut self, mut inbox: UnboundedReceiver<Vec<KeeperInput>>) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut presence = interval(self.setup.times.tick());
@@ -134,7 +134,7 @@ impl Keepers {
             tokio::select! {
                 delivery = self.link.recv() => self.handle_delivery(delivery),
                 input = inbox.recv() => match input {
-                    Some(input) => self.handle_input(input),
+                    Some(inputs) => inputs.into_iter().for_each(|input| self.handle_input(input)),
                     None => break,
                 },
                 Some(task) = self.tasks.join_next() => {
@@ -339,15 +339,15 @@ impl Keepers {
 
 /// Where shards reach the keepers.
 #[derive(Debug, Clone)]
-pub(crate) struct KeeperHandle(UnboundedSender<KeeperInput>);
+pub(crate) struct KeeperHandle(UnboundedSender<Vec<KeeperInput>>);
 
 impl KeeperHandle {
-    pub(crate) fn new(inbox: UnboundedSender<KeeperInput>) -> Self {
+    pub(crate) fn new(inbox: UnboundedSender<Vec<KeeperInput>>) -> Self {
         Self(inbox)
     }
 
     /// Tells the keepers; they are gone only when the node is.
-    pub(crate) fn tell(&self, input: KeeperInput) {
-        let _ = self.0.send(input);
+    pub(crate) fn tell_all(&self, inputs: Vec<KeeperInput>) {
+        let _ = self.0.send(inputs);
     }
 }

@@ -45,7 +45,7 @@ impl Log {
 }
 
 impl WriterLink for LogLink {
-    fn identify(&self, _: String) -> BoxFuture<'static, Result<Option<Identity>, LinkError>> {
+    fn identify(&self, _: Vec<String>) -> BoxFuture<'static, Result<Vec<Option<Identity>>, LinkError>> {
         unreachable!("a keeper identifies nobody")
     }
 

@@ -245,7 +245,7 @@ impl Shard {
         let first = waiting.is_empty();
         waiting.push(key);
         if first {
-            self.node.keepers.tell(KeeperInput::ReadBlock { realm: id, shard: self.index, number });
+            self.for_keepers.push(KeeperInput::ReadBlock { realm: id, shard: self.index, number });
         }
     }
 }

@@ -11,21 +11,22 @@ use squall_hub::catch_up::Block;
 use squall_hub::frame::Announcement;
 use squall_hub::keeper::ReloadReason;
 use squall_hub::roster::SessionKey;
-use squall_protocol::link::{Identity, LinkError, WriteOutcome};
+use squall_protocol::link::WriteOutcome;
 use squall_protocol::{Codec, RealmId, SendId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::identities::Answer;
 use crate::admission::Place;
 use crate::keeper::RealmView;
 
 /// One thing for a shard to do.
 pub(crate) enum ShardInput {
-    /// A socket that begins with a request.
-    Accepted { socket: mio::net::TcpStream, load: Load },
+    /// Sockets that begin with a request.
+    Accepted(Vec<(mio::net::TcpStream, Load)>),
     /// A socket after an upgrade that was not its first request, and the bytes that came behind the request.
     Upgraded { socket: TcpStream, codec: Codec, leftover: Bytes, load: Load },
-    /// Whose token it was.
-    Identified { key: SessionKey, answer: Result<Option<Identity>, LinkError> },
+    /// Whose tokens they were.
+    Identified(Vec<(SessionKey, Answer)>),
     /// The batch of writes is done.
     Written(Vec<(SessionKey, SendId, WriteOutcome)>),
     /// The realm is loaded.

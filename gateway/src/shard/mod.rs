@@ -9,6 +9,7 @@
 
 mod connection;
 mod delivery;
+mod identities;
 mod inbound;
 mod input;
 mod peers;
@@ -39,6 +40,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::connection::{Connection, Peer};
 use self::delivery::Pass;
+use self::identities::Identities;
 pub(crate) use self::input::{Load, ShardHandle, ShardInbox, ShardInput, shard_channel};
 use self::readiness::{EVENTS_PER_LOOK, Readiness};
 use self::realms::ShardRealm;
@@ -46,19 +48,22 @@ use self::timeouts::Timeouts;
 use self::writes::Writes;
 use crate::clock::millis;
 use crate::http;
+use crate::keeper::KeeperInput;
 use crate::node::Node;
 
 /// One core's sockets and sessions.
 pub(crate) struct Shard {
     index: usize,
     node: Arc<Node>,
-    handle: ShardHandle,
     http: Rc<http::Server>,
     readiness: Readiness,
     connections: Slab<Connection>,
     generation: u32,
     realms: IdMap<RealmId, ShardRealm>,
+    identities: Identities,
     writes: Writes,
+    /// What the keepers are told at the end of the turn: waking them once is less than once for each.
+    for_keepers: Vec<KeeperInput>,
     /// One for all sockets: nothing is left in it between reads.
     read_buffer: Box<[u8]>,
     /// Events on their way to sockets, a realm each.
@@ -152,7 +157,9 @@ impl Shard {
             connections: Slab::new(),
             generation: 0,
             realms: IdMap::default(),
-            writes: Writes::new(node.link.clone(), handle.clone()),
+            identities: Identities::new(node.link.clone(), handle.clone()),
+            writes: Writes::new(node.link.clone(), handle),
+            for_keepers: Vec::new(),
             read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
             passes: VecDeque::new(),
             catching_up: VecDeque::new(),
@@ -168,17 +175,18 @@ impl Shard {
             stopped: false,
             index,
             node,
-            handle,
         })
     }
 
     fn handle_input(&mut self, input: ShardInput) {
         match input {
-            ShardInput::Accepted { socket, load } => self.handle_accepted(socket, load),
+            ShardInput::Accepted(sockets) => {
+                sockets.into_iter().for_each(|(socket, load)| self.handle_accepted(socket, load));
+            }
             ShardInput::Upgraded { socket, codec, leftover, load } => {
                 self.handle_upgraded(socket, codec, &leftover, load);
             }
-            ShardInput::Identified { key, answer } => self.handle_identified(key, answer),
+            ShardInput::Identified(answers) => self.handle_identities(answers),
             ShardInput::Written(outcomes) => self.handle_written(outcomes),
             ShardInput::RealmReady(view) => self.handle_realm_ready(view),
             ShardInput::RealmReset { view, why } => self.handle_realm_reset(view, why),
@@ -202,7 +210,7 @@ impl Shard {
     }
 
     /// Works for a millisecond: messages that are there already, events to live sessions, then to those
-    /// behind; then hands the writer what the messages asked for.
+    /// behind; hands the writer and the keepers what was asked for meanwhile.
     fn work(&mut self) {
         let until = Instant::now() + WORK;
         for _ in 0..self.readable.len() {
@@ -214,8 +222,16 @@ impl Shard {
             }
         }
         self.writes.dispatch();
+        self.identities.dispatch();
         self.deliver(until);
         self.writes.dispatch();
+        self.tell_keepers();
+    }
+
+    fn tell_keepers(&mut self) {
+        if !self.for_keepers.is_empty() {
+            self.node.keepers.tell_all(std::mem::take(&mut self.for_keepers));
+        }
     }
 
     fn handle_tick(&mut self) {

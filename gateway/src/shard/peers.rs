@@ -6,13 +6,13 @@ use squall_hub::{RealmState, Session};
 use squall_protocol::client_message::{ClientMessage, Hello, Scope};
 use squall_protocol::frame::{Ephemeral, Frame};
 use squall_protocol::limits::{CONTENT_CHARS_MAX, FRAME_IN_BYTES_MAX, SENDS_IN_FLIGHT_MAX};
-use squall_protocol::link::{Identity, LinkError, WriteOutcome};
+use squall_protocol::link::{Identity, WriteOutcome};
 use squall_protocol::server_message::{ErrorCode, ServerMessage, Welcome};
 use squall_protocol::{Audience, CloseCode, Position, RealmId, SendId, Sequence, SessionId};
 
 use super::Shard;
 use super::connection::{Connection, Joining, Open, Peer};
-use super::input::ShardInput;
+use super::identities::Answer;
 use crate::clock::millis_u32;
 use crate::keeper::{KeeperInput, PresenceReport};
 
@@ -47,12 +47,7 @@ impl Shard {
         let now_ms = self.node.clock.now_ms();
         match session::greet(message) {
             Ok(hello) => {
-                let asked = self.node.link.identify(hello.token.clone());
-                let shard = self.handle.clone();
-                tokio::task::spawn_local(async move {
-                    let answer = asked.await;
-                    shard.tell(ShardInput::Identified { key, answer });
-                });
+                self.identities.push(key, hello.token.clone());
                 if let Some(connection) = self.connection(key) {
                     connection.peer = Peer::Identifying(Box::new(hello));
                     self.welcomes.set(key, now_ms);
@@ -62,7 +57,12 @@ impl Shard {
         }
     }
 
-    pub(super) fn handle_identified(&mut self, key: SessionKey, answer: Result<Option<Identity>, LinkError>) {
+    pub(super) fn handle_identities(&mut self, answers: Vec<(SessionKey, Answer)>) {
+        self.identities.handle_identified();
+        answers.into_iter().for_each(|(key, answer)| self.handle_identified(key, answer));
+    }
+
+    pub(super) fn handle_identified(&mut self, key: SessionKey, answer: Answer) {
         let Some(connection) = self.connection(key) else { return };
         if !matches!(connection.peer, Peer::Identifying(_)) {
             return;
@@ -216,16 +216,16 @@ impl Shard {
     }
 
     /// Bots have no presence, and other realms never hear of it.
-    fn report_presence(&self, realm: RealmId, user: squall_protocol::UserId, report: PresenceReport) {
+    fn report_presence(&mut self, realm: RealmId, user: squall_protocol::UserId, report: PresenceReport) {
         let is_bot = |state: &RealmState| state.user(user).is_none_or(|facts| facts.is_bot);
         let view = self.realms.get(&realm).and_then(|realm| realm.view.as_ref());
         if view.is_some_and(|view| !is_bot(&view.load().state)) {
-            self.node.keepers.tell(KeeperInput::Presence { realm, report });
+            self.for_keepers.push(KeeperInput::Presence { realm, report });
         }
     }
 
-    pub(super) fn ask_presence(&self, realm: RealmId, key: SessionKey, since: Option<u64>) {
-        self.node.keepers.tell(KeeperInput::PresenceSince { realm, shard: self.index, key, since });
+    pub(super) fn ask_presence(&mut self, realm: RealmId, key: SessionKey, since: Option<u64>) {
+        self.for_keepers.push(KeeperInput::PresenceSince { realm, shard: self.index, key, since });
     }
 
     /// Tells the keepers again of a session that is open: their realm was loaded anew.

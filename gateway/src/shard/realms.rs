@@ -57,7 +57,7 @@ impl Shard {
     /// Puts an identified peer into its realm, as soon as that is there.
     pub(super) fn enter_realm(&mut self, key: SessionKey, id: RealmId) {
         let realm = self.realms.entry(id).or_insert_with(|| {
-            self.node.keepers.tell(KeeperInput::Attach { realm: id, shard: self.index });
+            self.for_keepers.push(KeeperInput::Attach { realm: id, shard: self.index });
             ShardRealm::default()
         });
         realm.joining.push(key);
@@ -74,7 +74,7 @@ impl Shard {
         if realm.joining.is_empty() && realm.roster.as_ref().is_none_or(Roster::is_empty) {
             self.realms.remove(&id);
             self.passes.retain(|pass| pass.realm != id);
-            self.node.keepers.tell(KeeperInput::Detach { realm: id, shard: self.index });
+            self.for_keepers.push(KeeperInput::Detach { realm: id, shard: self.index });
         }
     }
 
@@ -192,7 +192,7 @@ impl Shard {
         if let Some(joining) = self.joining(key)
             && joining.asked_of_head.replace(sequence) != Some(sequence)
         {
-            self.node.keepers.tell(KeeperInput::CheckHead { realm, shard: self.index, key, sequence });
+            self.for_keepers.push(KeeperInput::CheckHead { realm, shard: self.index, key, sequence });
         }
         Fit::Wait
     }

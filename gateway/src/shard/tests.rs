@@ -37,7 +37,8 @@ const ADA: UserId = UserId(1);
 /// A shard that is driven by hand.
 struct Bench {
     shard: Shard,
-    told: UnboundedReceiver<KeeperInput>,
+    handle: ShardHandle,
+    told: UnboundedReceiver<Vec<KeeperInput>>,
     listener: TcpListener,
     _inbox: ShardInbox,
 }
@@ -89,7 +90,7 @@ fn identity(as_of: u64) -> Identity {
     Identity { realm_id: REALM, user_id: ADA, as_of: at(as_of) }
 }
 
-fn node(options: &[&str]) -> (Arc<Node>, UnboundedReceiver<KeeperInput>) {
+fn node(options: &[&str]) -> (Arc<Node>, UnboundedReceiver<Vec<KeeperInput>>) {
     let config = Config::parse_from([&["gateway"], options].concat());
     let (keepers, told) = unbounded_channel();
     let node = Node {
@@ -122,14 +123,14 @@ impl Bench {
     fn new(options: &[&str]) -> Self {
         let (node, told) = node(options);
         let (handle, inbox) = shard_channel();
-        let shard = Shard::new(0, node, handle).unwrap();
-        Self { shard, told, listener: TcpListener::bind("127.0.0.1:0").unwrap(), _inbox: inbox }
+        let shard = Shard::new(0, node, handle.clone()).unwrap();
+        Self { shard, handle, told, listener: TcpListener::bind("127.0.0.1:0").unwrap(), _inbox: inbox }
     }
 
     /// A peer that said hello and waits to be identified.
     fn greeted(&mut self, position: Option<Position>) -> (SessionKey, OtherEnd) {
         let (socket, peer) = pair(&self.listener);
-        let load = self.shard.handle.load();
+        let load = self.handle.load();
         self.shard.handle_upgraded(socket, Codec::Json, &Bytes::new(), load);
         let key = *self.shard.keys().last().unwrap();
         let hello = Hello { token: String::new(), position, presence: Status::Idle, scope: Scope::Realm };
@@ -151,7 +152,8 @@ impl Bench {
     }
 
     fn told(&mut self) -> Vec<KeeperInput> {
-        std::iter::from_fn(|| self.told.try_recv().ok()).collect()
+        self.shard.tell_keepers();
+        std::iter::from_fn(|| self.told.try_recv().ok()).flatten().collect()
     }
 }
 
@@ -191,7 +193,7 @@ impl OtherEnd {
 }
 
 impl WriterLink for NoWriter {
-    fn identify(&self, _: String) -> BoxFuture<'static, Result<Option<Identity>, LinkError>> {
+    fn identify(&self, _: Vec<String>) -> BoxFuture<'static, Result<Vec<Option<Identity>>, LinkError>> {
         unreachable!("the tests identify")
     }
 
@@ -415,7 +417,7 @@ async fn an_idle_http_connection_does_not_hold_up_a_drain() {
         .run_until(async move {
             let shard = tokio::task::spawn_local(Shard::run(0, node, handle.clone(), inbox));
             let socket = mio::net::TcpStream::from_std(socket);
-            handle.tell(ShardInput::Accepted { socket, load: handle.load() });
+            handle.tell(ShardInput::Accepted(vec![(socket, handle.load())]));
             let drain = handle.clone();
             let ended = tokio::task::spawn_blocking(move || {
                 browser.0.write_all(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
@@ -446,7 +448,7 @@ async fn an_upgrade_may_come_in_pieces_and_with_frames_behind_it() {
     for size in [1, 7, 100, UPGRADE_AND_PING.len()] {
         let mut bench = Bench::new(&[]);
         let (socket, mut peer) = pair(&bench.listener);
-        let load = bench.shard.handle.load();
+        let load = bench.handle.load();
         bench.shard.handle_accepted(mio::net::TcpStream::from_std(socket), load);
         let key = *bench.shard.keys().last().unwrap();
         UPGRADE_AND_PING.chunks(size).for_each(|piece| bench.shard.process(key, piece));
@@ -469,16 +471,16 @@ async fn an_upgrade_may_come_in_pieces_and_with_frames_behind_it() {
 async fn a_peer_that_never_asks_is_let_go_in_time() {
     let mut bench = Bench::new(&["--hello-timeout", "0s"]);
     let (socket, mut peer) = pair(&bench.listener);
-    let load = bench.shard.handle.load();
+    let load = bench.handle.load();
     bench.shard.handle_accepted(mio::net::TcpStream::from_std(socket), load);
     bench.shard.handle_tick();
     assert_eq!(peer.0.read(&mut [0]).unwrap(), 0);
-    assert_eq!(bench.shard.handle.sockets(), 0);
+    assert_eq!(bench.handle.sockets(), 0);
 }
 
 #[tokio::test]
 async fn whoever_asks_during_a_drain_is_told_so_by_http() {
-    let (node, _told) = node(&[]);
+    let (node, _told) = node(&["--hello-timeout", "200ms"]);
     node.draining.store(true, Ordering::Relaxed);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (socket, mut peer) = pair(&listener);
@@ -490,11 +492,11 @@ async fn whoever_asks_during_a_drain_is_told_so_by_http() {
             // One that had begun to ask, and one that begins now.
             let half = mio::net::TcpStream::from_std(half);
             other.0.write_all(&UPGRADE_AND_PING[..50]).unwrap();
-            handle.tell(ShardInput::Accepted { socket: half, load: handle.load() });
+            handle.tell(ShardInput::Accepted(vec![(half, handle.load())]));
             yield_now().await;
             handle.tell(ShardInput::Drain(Duration::from_secs(3_600)));
             let socket = mio::net::TcpStream::from_std(socket);
-            handle.tell(ShardInput::Accepted { socket, load: handle.load() });
+            handle.tell(ShardInput::Accepted(vec![(socket, handle.load())]));
             let refused = tokio::task::spawn_blocking(move || {
                 peer.0.write_all(UPGRADE_AND_PING).unwrap();
                 let mut answer = [0; 12];

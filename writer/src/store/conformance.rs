@@ -264,6 +264,10 @@ pub(crate) async fn a_key_names_its_active_user_alone(bench: Bench) {
     bench.one(Change::RotateKey { user_id: MEMBER, key: new.hash() }).await;
     assert_eq!(account(bench.keys[1].hash()).await.unwrap(), None, "the old key ends");
     assert_eq!(account(new.hash()).await.unwrap().unwrap().user.user_id, MEMBER);
+    let keys = vec![new.hash(), bench.keys[1].hash(), bench.keys[0].hash(), new.hash()];
+    let several = bench.store.accounts(keys).await.unwrap();
+    let users = several.iter().map(|found| found.as_ref().map(|found| found.user.user_id));
+    assert_eq!(users.collect::<Vec<_>>(), [Some(MEMBER), None, Some(ADMIN), Some(MEMBER)], "in their order");
     let change = UserChange { is_active: Some(false), ..UserChange::default() };
     bench.one(Change::UpdateUser { user_id: MEMBER, change }).await;
     assert_eq!(account(new.hash()).await.unwrap(), None, "a deactivated user's ends");

@@ -142,6 +142,10 @@ impl Store for SqliteStore {
         Box::pin(self.read(move |tx| realm::account(tx, key)))
     }
 
+    fn accounts(&self, keys: Vec<KeyHash>) -> BoxFuture<'_, Result<Vec<Option<Account>>, StoreError>> {
+        Box::pin(self.read(move |tx| keys.iter().map(|key| realm::account(tx, *key)).collect()))
+    }
+
     fn realm_page(
         &self,
         realm_id: RealmId,
