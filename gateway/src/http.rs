@@ -128,7 +128,7 @@ impl Server {
             return response;
         }
         let (codec, response) = match upgrade::accept(&request, &self.node.config.allow_origin) {
-            Ok((codec, response)) => (codec, response.map(|()| empty())),
+            Ok(upgrade) => (upgrade.codec, upgrade.response().map(|()| empty())),
             Err(error) => return text(error.status(), &error.to_string()),
         };
         let (upgrade, shard, limit) =

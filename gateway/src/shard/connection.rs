@@ -24,6 +24,8 @@ pub(crate) struct Connection {
     pub(crate) peer: Peer,
     /// The socket may have more to read than was read.
     pub(crate) readable: bool,
+    /// The peer's end of the stream was told of: it is read up to it.
+    pub(crate) ending: bool,
     /// It has a place among those to be read, or caught up: one is enough, however often it is told ready.
     pub(crate) queued_to_read: bool,
     pub(crate) queued_to_catch_up: bool,
@@ -106,6 +108,7 @@ impl Connection {
             outbox: Vec::new(),
             peer: Peer::Asking,
             readable: true,
+            ending: false,
             queued_to_read: false,
             queued_to_catch_up: false,
             load,
@@ -181,7 +184,11 @@ impl Connection {
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> ReadBytes {
         match uninterrupted(|| self.socket.read(buffer)) {
             Ok(0) => ReadBytes::End,
-            Ok(read) => ReadBytes::Some(read),
+            Ok(read) => {
+                // A short read has emptied the socket, and more is told anew, unless it was told already.
+                self.readable = read == buffer.len() || self.ending;
+                ReadBytes::Some(read)
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.readable = false;
                 ReadBytes::Nothing

@@ -27,9 +27,9 @@ impl Shard {
             upgrade::read(begun, &self.node.config.allow_origin)
         };
         match head {
-            Head::Upgrade { codec, answer, bytes } => {
-                self.say_bytes(key, &answer);
-                self.begin_greeting(key, codec);
+            Head::Upgrade(upgrade, bytes) => {
+                self.say_bytes(key, upgrade.answer().as_bytes());
+                self.begin_greeting(key, upgrade.codec);
                 self.process(key, &begun[bytes..]);
             }
             Head::Partial if begun.len() < HEAD_BYTES_MAX => {

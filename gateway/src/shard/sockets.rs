@@ -65,6 +65,7 @@ impl Shard {
             }
             if event.is_readable() || event.is_read_closed() {
                 connection.readable = true;
+                connection.ending |= event.is_read_closed();
                 self.queue_to_read(key);
             }
             if event.is_writable() {
