@@ -8,8 +8,11 @@ use squall_protocol::UserId;
 
 /// Counts the sessions of each user. Asked when a session opens and when it ends, never in between.
 #[derive(Debug, Clone)]
-pub(crate) struct Registry {
-    sessions: Arc<DashMap<UserId, u32>>,
+pub(crate) struct Registry(Arc<Counts>);
+
+#[derive(Debug)]
+struct Counts {
+    sessions: DashMap<UserId, u32>,
     per_user_max: u32,
 }
 
@@ -26,14 +29,15 @@ pub(crate) struct SessionsMax(pub(crate) u32);
 
 impl Registry {
     pub(crate) fn new(per_user_max: u32) -> Self {
-        Self { sessions: Arc::new(DashMap::new()), per_user_max }
+        Self(Arc::new(Counts { sessions: DashMap::new(), per_user_max }))
     }
 
     /// Takes a place for one more session of `user`.
     pub(crate) fn register(&self, user: UserId) -> Result<Registration, SessionsMax> {
-        let mut count = self.sessions.entry(user).or_insert(0);
-        if *count >= self.per_user_max {
-            return Err(SessionsMax(self.per_user_max));
+        let Counts { sessions, per_user_max } = &*self.0;
+        let mut count = sessions.entry(user).or_insert(0);
+        if *count >= *per_user_max {
+            return Err(SessionsMax(*per_user_max));
         }
         *count += 1;
         Ok(Registration { registry: self.clone(), user })
@@ -42,7 +46,7 @@ impl Registry {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut count) = self.registry.sessions.entry(self.user) {
+        if let Entry::Occupied(mut count) = self.registry.0.sessions.entry(self.user) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
@@ -64,6 +68,6 @@ mod tests {
         assert_eq!(registry.register(UserId(1)).err(), Some(SessionsMax(2)));
         drop(first);
         assert!(registry.register(UserId(1)).is_ok());
-        assert!(!registry.sessions.contains_key(&UserId(2)), "nothing is left of whoever left");
+        assert!(!registry.0.sessions.contains_key(&UserId(2)), "nothing is left of whoever left");
     }
 }

@@ -74,7 +74,8 @@ impl RealmLoader {
 
     /// The realm, once [`RealmLoader::step`] says so.
     pub fn finish(self) -> Result<LoadedRealm, LoadError> {
-        let state = self.state.ok_or(LoadError)?;
+        let mut state = self.state.ok_or(LoadError)?;
+        state.shrink();
         Ok(LoadedRealm { state, last_heard: self.last_heard })
     }
 

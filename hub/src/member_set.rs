@@ -77,6 +77,12 @@ impl MemberSet {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Gives back what growing left over.
+    pub(crate) fn shrink(&mut self) {
+        // A copy has no more than it needs.
+        self.0 = Arc::new((*self.0).clone());
+    }
+
     /// What it takes in memory, roughly.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -13,11 +13,15 @@ use crate::member_set::MemberSet;
 #[derive(Debug, Clone)]
 pub struct RealmState {
     position: Position,
-    users: HashMap<UserId, UserFacts>,
     streams: HashMap<StreamId, MemberSet>,
+    /// What is known of users is kept by fact, not by user: a set has two bytes for each.
     everyone: MemberSet,
     regulars: MemberSet,
     admins: MemberSet,
+    bots: MemberSet,
+    inactive: MemberSet,
+    /// Since when only newer sessions are good, of users for whom that ever changed.
+    credentials: HashMap<UserId, Sequence>,
 }
 
 /// What a node knows of a user.
@@ -60,11 +64,13 @@ impl RealmState {
     pub fn new(position: Position) -> Self {
         Self {
             position,
-            users: HashMap::new(),
             streams: HashMap::new(),
             everyone: MemberSet::default(),
             regulars: MemberSet::default(),
             admins: MemberSet::default(),
+            bots: MemberSet::default(),
+            inactive: MemberSet::default(),
+            credentials: HashMap::new(),
         }
     }
 
@@ -77,7 +83,22 @@ impl RealmState {
     /// What is known of `user`.
     #[must_use]
     pub fn user(&self, user: UserId) -> Option<UserFacts> {
-        self.users.get(&user).copied()
+        if !self.everyone.contains(user) {
+            return None;
+        }
+        let role = if self.admins.contains(user) {
+            Role::Admin
+        } else if self.regulars.contains(user) {
+            Role::Member
+        } else {
+            Role::Guest
+        };
+        Some(UserFacts {
+            role,
+            is_bot: self.bots.contains(user),
+            is_active: !self.inactive.contains(user),
+            credential_changed: self.credentials.get(&user).copied().unwrap_or(Sequence::ZERO),
+        })
     }
 
     /// Everybody, deactivated users too.
@@ -162,6 +183,12 @@ impl RealmState {
         self.position = position;
     }
 
+    /// Gives back what growing left over.
+    pub(crate) fn shrink(&mut self) {
+        self.sets_of_users().into_iter().for_each(MemberSet::shrink);
+        self.streams.iter_mut().for_each(|(_, members)| members.shrink());
+    }
+
     pub(crate) fn insert_user(&mut self, row: &UserRow) {
         self.set_user(&row.user, Some(row.credential_changed));
     }
@@ -194,8 +221,8 @@ impl RealmState {
                 self.set_user(user, changed);
             }
             Event::CredentialChanged { user_id } => {
-                if let Some(facts) = self.users.get_mut(user_id) {
-                    facts.credential_changed = sequence;
+                if self.everyone.contains(*user_id) {
+                    self.credentials.insert(*user_id, sequence);
                 }
             }
         }
@@ -221,26 +248,41 @@ impl RealmState {
     }
 
     fn set_user(&mut self, user: &User, credential_changed: Option<Sequence>) {
-        let before = self.users.get(&user.user_id).map_or(Sequence::ZERO, |facts| facts.credential_changed);
-        let facts = UserFacts {
-            role: user.role,
-            is_bot: user.is_bot,
-            is_active: user.is_active,
-            credential_changed: credential_changed.unwrap_or(before),
-        };
-        self.users.insert(user.user_id, facts);
+        match credential_changed {
+            Some(Sequence::ZERO) => drop(self.credentials.remove(&user.user_id)),
+            Some(changed) => drop(self.credentials.insert(user.user_id, changed)),
+            None => {}
+        }
         self.everyone.insert(user.user_id);
         put(&mut self.regulars, user.user_id, user.role != Role::Guest);
         put(&mut self.admins, user.user_id, user.role == Role::Admin);
+        put(&mut self.bots, user.user_id, user.is_bot);
+        put(&mut self.inactive, user.user_id, !user.is_active);
     }
 
     fn remove_user(&mut self, user: UserId) {
-        self.users.remove(&user);
-        for set in [&mut self.everyone, &mut self.regulars, &mut self.admins] {
+        self.credentials.remove(&user);
+        for set in self.sets_of_users() {
             set.remove(user);
         }
     }
+
+    fn sets_of_users(&mut self) -> [&mut MemberSet; 5] {
+        [&mut self.everyone, &mut self.regulars, &mut self.admins, &mut self.bots, &mut self.inactive]
+    }
+
+    /// What it takes in memory, roughly.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let of_users = [&self.everyone, &self.regulars, &self.admins, &self.bots, &self.inactive];
+        let sets = of_users.into_iter().chain(self.streams.values()).map(MemberSet::bytes).sum::<usize>();
+        let entries = self.streams.len() * ENTRY_BYTES + self.credentials.len() * ENTRY_BYTES;
+        size_of::<Self>() + sets + entries
+    }
 }
+
+/// An entry of a persistent map, with its share of the nodes.
+const ENTRY_BYTES: usize = 64;
 
 fn put(set: &mut MemberSet, user: UserId, inside: bool) {
     if inside { set.insert(user) } else { set.remove(user) }

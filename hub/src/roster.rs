@@ -227,6 +227,10 @@ impl Roster {
         if upto >= self.cursor {
             let user = behind.user;
             self.behind.remove(&key);
+            if self.behind.is_empty() {
+                // A burst that nearly everybody was too slow for is over.
+                self.behind = IdMap::default();
+            }
             self.go_live(key, user);
         }
     }

@@ -18,9 +18,8 @@ pub(crate) struct Connection {
     /// How its messages are written.
     pub(crate) codec: Codec,
     pub(crate) inbound: Inbound,
-    /// What the kernel did not take: the rest of a frame, and control frames behind it. Events are never
-    /// here: they wait in the ring.
-    outbox: Vec<u8>,
+    /// Nearly always none.
+    outbox: Option<Box<Outbox>>,
     pub(crate) peer: Peer,
     /// The socket may have more to read than was read.
     pub(crate) readable: bool,
@@ -31,6 +30,11 @@ pub(crate) struct Connection {
     pub(crate) queued_to_catch_up: bool,
     pub(crate) load: Load,
 }
+
+/// What the kernel did not take: the rest of a frame, and control frames behind it. Events are never here: they
+/// wait in the ring.
+#[derive(Default)]
+struct Outbox(Vec<u8>);
 
 /// How far a peer got.
 pub(crate) enum Peer {
@@ -64,7 +68,7 @@ pub(crate) struct Open {
     /// The session's place among its user's.
     pub(crate) _registration: Registration,
     /// It resumes, and the log has not been asked yet whether its position is of this history.
-    pub(crate) unproven: Option<Position>,
+    pub(crate) unproven: Option<Box<Position>>,
     /// The log's sequence it was last told as its position.
     pub(crate) told: Sequence,
     /// What its device said of its user last.
@@ -105,7 +109,7 @@ impl Connection {
             generation,
             codec: Codec::default(),
             inbound: Inbound::default(),
-            outbox: Vec::new(),
+            outbox: None,
             peer: Peer::Asking,
             readable: true,
             ending: false,
@@ -117,7 +121,7 @@ impl Connection {
 
     /// Whether everything said so far is with the kernel.
     pub(crate) fn is_clear(&self) -> bool {
-        self.outbox.is_empty()
+        self.outbox.is_none()
     }
 
     /// The open session, if there is one.
@@ -151,7 +155,9 @@ impl Connection {
 
     /// Keeps the rest of a frame that the kernel took the beginning of.
     pub(crate) fn keep(&mut self, rest: &[u8]) {
-        self.outbox.extend_from_slice(rest);
+        if !rest.is_empty() {
+            self.outbox.get_or_insert_default().0.extend_from_slice(rest);
+        }
     }
 
     /// Says a control frame: it always passes, behind what waits already. An error if too much waits.
@@ -161,22 +167,21 @@ impl Connection {
             Offered::Part(taken) => self.keep(&frame[taken..]),
             Offered::Dead => return Ok(()),
         }
-        if self.outbox.len() > OUTBOX_BYTES_MAX { Err(CloseCode::SlowConsumer) } else { Ok(()) }
+        let waiting = self.outbox.as_ref().map_or(0, |outbox| outbox.0.len());
+        if waiting > OUTBOX_BYTES_MAX { Err(CloseCode::SlowConsumer) } else { Ok(()) }
     }
 
     /// Tries again what waits.
     pub(crate) fn flush(&mut self) -> Offered {
-        while !self.outbox.is_empty() {
-            match uninterrupted(|| self.socket.write(&self.outbox)) {
-                Ok(taken) => {
-                    self.outbox.drain(..taken);
-                }
+        while let Some(outbox) = &mut self.outbox {
+            match uninterrupted(|| self.socket.write(&outbox.0)) {
+                // A socket that was slow once does not keep the room for it.
+                Ok(taken) if taken == outbox.0.len() => self.outbox = None,
+                Ok(taken) => drop(outbox.0.drain(..taken)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Offered::Part(0),
                 Err(_) => return Offered::Dead,
             }
         }
-        // A socket that was slow once should not keep the room for it.
-        self.outbox = Vec::new();
         Offered::All
     }
 
@@ -215,4 +220,27 @@ pub(crate) fn close_frame(code: CloseCode) -> Vec<u8> {
     frame.extend(code.number().to_be_bytes());
     frame.extend(reason);
     frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each session takes in its shard, besides its entries in maps and queues: docs/performance.md counts
+    /// with it.
+    #[test]
+    fn a_connection_and_its_session_stay_small() {
+        // mio keeps a check of its own in a debug build.
+        let check = (size_of::<TcpStream>() - size_of::<std::net::TcpStream>()).next_multiple_of(8);
+        assert!(size_of::<slab_entry>() <= 88 + check, "{}", size_of::<slab_entry>());
+        assert!(size_of::<Open>() <= 104, "{}", size_of::<Open>());
+        assert_eq!(size_of::<Inbound>(), 8, "nothing while between messages");
+    }
+
+    #[expect(non_camel_case_types, reason = "it is not ours: slab keeps it to itself")]
+    #[allow(dead_code, reason = "its size is what matters")]
+    enum slab_entry {
+        Vacant(usize),
+        Occupied(Connection),
+    }
 }

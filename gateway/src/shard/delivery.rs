@@ -179,7 +179,7 @@ impl Shard {
             return;
         }
         let Some(open) = connection.open() else { return };
-        let (id, unproven) = (open.session.realm_id(), open.unproven);
+        let (id, unproven) = (open.session.realm_id(), open.unproven.as_deref().copied());
         let Some(realm) = self.realms.get(&id) else { return };
         let (Some(view), Some(roster)) = (&realm.view, &realm.roster) else { return };
         let Some(behind) = roster.behind(key) else { return };

@@ -94,6 +94,9 @@ const WORK: Duration = Duration::from_millis(1);
 /// Inputs handled before sockets are looked at again.
 const INPUTS_PER_TURN: usize = 256;
 
+/// Places that a queue of sessions keeps while it is empty.
+const QUEUE_KEPT: usize = 1_024;
+
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 
 /// How often time-outs are looked at.
@@ -258,6 +261,10 @@ impl Shard {
             if self.connection(key).is_some_and(|connection| matches!(connection.peer, Peer::Closing)) {
                 self.remove(key);
             }
+        }
+        for queue in [&mut self.catching_up, &mut self.readable] {
+            // What a herd or a burst needed is given back.
+            queue.shrink_to(queue.len().max(QUEUE_KEPT));
         }
         if self.draining.as_ref().is_some_and(|drain| drain.close_ms <= now_ms) {
             self.draining = None;

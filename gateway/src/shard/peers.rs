@@ -109,7 +109,7 @@ impl Shard {
         let Peer::Joining(joining) = std::mem::replace(&mut connection.peer, Peer::Closing) else { return };
         let Joining { session, presence, registration, .. } = *joining;
         let (realm, user, id, scope) = (session.realm_id(), session.user_id(), session.id(), session.scope());
-        let unproven = unproven.then_some(position);
+        let unproven = unproven.then(|| Box::new(position));
         let open = Open {
             session,
             _registration: registration,

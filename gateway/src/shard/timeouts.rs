@@ -26,6 +26,10 @@ impl<K: Copy> Timeouts<K> {
             return None;
         }
         self.due.pop_front();
+        if self.due.len() < self.due.capacity() / 4 {
+            // A herd is over: its room is given back.
+            self.due.shrink_to(self.due.len() * 2);
+        }
         Some((key, at_ms - self.delay_ms))
     }
 }
@@ -33,6 +37,14 @@ impl<K: Copy> Timeouts<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_herd_needed_is_given_back() {
+        let mut timeouts = Timeouts::new(10);
+        (0..10_000).for_each(|key| timeouts.set(key, 0));
+        while timeouts.pop(10).is_some() {}
+        assert!(timeouts.due.capacity() < 10, "{}", timeouts.due.capacity());
+    }
 
     #[test]
     fn they_are_due_in_order_and_not_before_their_time() {
