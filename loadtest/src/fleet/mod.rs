@@ -112,7 +112,12 @@ impl Worker {
         let (Some(mut input), Some(mut output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(anyhow!("a worker without pipes"));
         };
-        let greeted = pipe::greet(&mut input).and_then(|()| pipe::be_greeted(&mut output));
+        let told_it = pipe::greet(&mut input);
+        // A program that left before it was greeted may have said what it is: that tells more than its end.
+        let greeted = match told_it {
+            Ok(()) | Err(PipeError::Ended) => pipe::be_greeted(&mut output).and(told_it),
+            Err(_) => told_it,
+        };
         if let Err(error) = greeted {
             // Whatever it is, it is not wanted.
             let _ = child.kill();
